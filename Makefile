@@ -1,0 +1,36 @@
+# Two commands on a fresh checkout: `make demo` and `make test`. Each makes .venv if it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint bench clean
+
+# torch is pinned first: the plain requirement could otherwise bring a build with gigabytes of GPU libraries.
+.venv/.train: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet --editable ".[train]"
+	touch $@
+
+.venv/.dev: .venv/.train
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+demo: .venv/.train
+	$(BIN)/add4rsc demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: .venv/.dev
+	$(BIN)/python benchmarks/speed.py
+
+clean:
+	rm -rf .venv demo

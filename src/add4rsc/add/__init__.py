@@ -1,0 +1,1 @@
+"""Adaptive differential denoising (ADD): the paper, part by part."""

@@ -1,0 +1,76 @@
+"""Cut a cycle out of a recording and bring it to a fixed length."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from pydantic import Field
+
+from add4rsc.terms import Settings
+
+
+class Crop(Settings):
+    """How a respiratory cycle becomes a waveform of fixed length. All times in seconds."""
+
+    duration: float = Field(8.0, gt=0)
+    """Length of every cropped cycle; a longer cycle keeps its beginning."""
+    padding: Literal["repeat", "zero"] = "repeat"
+    """How a shorter cycle is filled: by its own repetition, or by zeros on both sides."""
+    recording_fade: float = Field(0.0, ge=0)
+    """Linear fade-in and fade-out at the ends of the whole recording (62.5 ms in the Patch-Mix code base)."""
+    repeat_fade: float = Field(0.0, ge=0)
+    """Linear fade-out at the end of a cycle that was filled by repetition (62.5 ms in the same)."""
+
+    def n_samples(self, sample_rate: int) -> int:
+        """Samples in a cropped cycle."""
+        return round(self.duration * sample_rate)
+
+
+def crop_cycle(
+    recording: Float[ndarray, " sample"], sample_rate: int, start: float, end: float, crop: Crop
+) -> Float[ndarray, " crop"]:
+    """Cut one cycle out of a recording's waveform and bring it to the crop's length.
+
+    Args:
+        recording: the whole recording, already faded by `fade_recording` if the crop asks for it.
+        sample_rate: of the waveform, in hertz.
+        start: first second of the cycle.
+        end: last second; past the recording's end the cycle ends there.
+        crop: length and padding.
+
+    Raises:
+        ValueError: if not one sample lies between the two times.
+    """
+    cycle = recording[int(start * sample_rate) : int(end * sample_rate)]
+    if len(cycle) == 0:
+        raise ValueError(f"no samples between {start} and {end} s")
+    n_samples = crop.n_samples(sample_rate)
+    if len(cycle) >= n_samples:
+        return cycle[:n_samples]
+    if crop.padding == "zero":
+        before = (n_samples - len(cycle)) // 2
+        return np.pad(cycle, (before, n_samples - len(cycle) - before))
+    repeated = np.tile(cycle, -(-n_samples // len(cycle)))[:n_samples]
+    return fade(repeated, 0, round(crop.repeat_fade * sample_rate))
+
+
+def fade_recording(waveform: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -> Float[ndarray, " sample"]:
+    """Fade a whole recording in and out as the crop asks."""
+    n_fade = round(crop.recording_fade * sample_rate)
+    return fade(waveform, n_fade, n_fade)
+
+
+def fade(waveform: Float[ndarray, " sample"], n_in: int, n_out: int) -> Float[ndarray, " sample"]:
+    """Scale the first `n_in` samples up from 0 and the last `n_out` down to 0, linearly; a copy unless both are 0.
+
+    >>> fade(np.ones(5, dtype=np.float32), 0, 3).tolist()
+    [1.0, 1.0, 1.0, 0.5, 0.0]
+    """
+    if n_in == n_out == 0:
+        return waveform
+    faded = waveform.copy()
+    n_in, n_out = min(n_in, len(faded)), min(n_out, len(faded))
+    faded[:n_in] *= np.linspace(0, 1, n_in, dtype=np.float32)
+    faded[len(faded) - n_out :] *= np.linspace(1, 0, n_out, dtype=np.float32)
+    return faded

@@ -1,0 +1,1 @@
+"""What training may do to a cycle."""

@@ -1,0 +1,108 @@
+"""What every corpus is."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from add4rsc.terms import Paper, Recording, RespiratoryCycle, Subset, Task
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a corpus is to be had, and under which terms."""
+
+    url: str
+    terms: str
+    size: str
+    """Download size in words."""
+    downloads: tuple["Download", ...] = ()
+
+
+@dataclass(frozen=True)
+class Download:
+    """One file to fetch; an empty `sha256` means that the publisher names none."""
+
+    url: str
+    name: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class NamedSplit:
+    """A published division of a corpus, before validation patients are carved out.
+
+    `shared_patients` are the patients that are known to be on both sides; None allows any patient to be (an
+    intra-patient test).
+    """
+
+    name: str
+    subset_of: dict[str, Subset]
+    """Recording id -> train or test; recordings that are not named are in neither."""
+    shared_patients: frozenset[str] | None = frozenset()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that `add4rsc data verify` found."""
+
+    file: str
+    problem: str
+    remedy: str
+
+
+class AbstractDataset(abc.ABC):
+    """A corpus in a folder, in its publisher's layout. Nothing is read before it is asked for."""
+
+    name: ClassVar[str]
+    paper: ClassVar[Paper]
+    source: ClassVar[Source]
+    tasks: ClassVar[dict[str, Task]]
+    """The first is the default."""
+    split_names: ClassVar[tuple[str, ...]]
+    """Published splits; the first is the default."""
+    n_published: ClassVar[tuple[int, int, int]]
+    """Recordings, patients and cycles of the complete corpus."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    @abc.abstractmethod
+    def recognises(cls, folder: Path) -> bool:
+        """Whether the folder looks like this corpus, from the names in it alone."""
+
+    @abc.abstractmethod
+    def recordings(self) -> Sequence[Recording]:
+        """All recordings, in order of their id.
+
+        Raises:
+            DatasetNotFoundError: if there is none.
+        """
+
+    @abc.abstractmethod
+    def cycles(self, unit: str = "cycle") -> Sequence[RespiratoryCycle]:
+        """All annotated cycles in order; with `unit="recording"`, every annotated recording as one cycle.
+
+        Raises:
+            AnnotationError: at the first annotation that does not parse.
+        """
+
+    @abc.abstractmethod
+    def published_split(self, name: str) -> NamedSplit:
+        """The division of that name.
+
+        Raises:
+            UnknownNameError: if there is none.
+            SplitError: if a file that it needs is missing.
+        """
+
+    @abc.abstractmethod
+    def problems(self) -> Sequence[Problem]:
+        """Everything that is wrong with the folder, each with its remedy."""
+
+    @classmethod
+    @abc.abstractmethod
+    def fake(cls, folder: Path) -> Path:
+        """Write a tiny corpus of the same layout for tests; return its folder."""
