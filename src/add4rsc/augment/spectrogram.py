@@ -1,0 +1,61 @@
+"""What training may do to one cycle's log-mel frames."""
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Generator, Tensor
+
+from add4rsc.terms import Settings
+
+
+class SpectrogramAugmentation(Settings):
+    """SpecAugment masks (Park et al. 2019), circular time shift and level. All off by default."""
+
+    n_time_masks: int = Field(0, ge=0)
+    max_time_mask: int = Field(0, ge=0)
+    """Widest time mask, in frames."""
+    n_mel_masks: int = Field(0, ge=0)
+    max_mel_mask: int = Field(0, ge=0)
+    """Widest frequency mask, in mel bands."""
+    time_shift: float = Field(0.0, ge=0, le=1)
+    """Largest circular shift in time, as a share of the cycle's length."""
+    level_shift: float = Field(0.0, ge=0)
+    """Largest change added to all standardised log-mel values: a louder or fainter recording."""
+    probability: float = Field(1.0, ge=0, le=1)
+    """Share of the cycles that are changed at all."""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether no cycle would ever change."""
+        widest = self.n_time_masks * self.max_time_mask + self.n_mel_masks * self.max_mel_mask
+        return self.probability == 0 or (widest == 0 and self.time_shift == 0 and self.level_shift == 0)
+
+
+def augment_spectrogram(
+    log_mel: Float[Tensor, "time mel"], settings: SpectrogramAugmentation, generator: Generator
+) -> Float[Tensor, "time mel"]:
+    """Change one cycle at random; the input itself is left as it is. Masks are filled with the cycle's mean."""
+    if settings.is_off or _uniform(generator) >= settings.probability:
+        return log_mel
+    n_frames, n_mels = log_mel.shape
+    shift = round((2 * _uniform(generator) - 1) * settings.time_shift * n_frames)
+    changed = torch.roll(log_mel, shift, dims=0) + (2 * _uniform(generator) - 1) * settings.level_shift
+    fill = float(changed.mean())
+    for _ in range(settings.n_time_masks):
+        first, last = _stretch(n_frames, settings.max_time_mask, generator)
+        changed[first:last] = fill
+    for _ in range(settings.n_mel_masks):
+        first, last = _stretch(n_mels, settings.max_mel_mask, generator)
+        changed[:, first:last] = fill
+    return changed
+
+
+def _stretch(length: int, widest: int, generator: Generator) -> tuple[int, int]:
+    """A stretch of random width, at most `widest` and `length`, at a random place."""
+    width = int(_uniform(generator) * (min(widest, length) + 1))
+    first = int(_uniform(generator) * (length - width + 1))
+    return first, first + width
+
+
+def _uniform(generator: Generator) -> float:
+    return float(torch.rand((), generator=generator))

@@ -1,0 +1,86 @@
+"""Cycles -> batches: who is drawn when, augmented by a generator of its own, so that nothing depends on the number of
+processes, workers or restarts.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectrogram
+from add4rsc.engine.features import FeatureStore
+from add4rsc.methods._recipe import Recipe
+
+Item = tuple[int, Float[Tensor, "time mel"]]
+
+
+def seeded(*parts: int | str) -> Generator:
+    """A generator whose stream depends on these parts alone."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+
+
+class CycleFeatures(Dataset[Item]):
+    """Index and features of a cycle; augmented with what (seed, epoch, index) draw."""
+
+    def __init__(self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int) -> None:
+        self.store = store
+        self.augmentation = augmentation
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Number of cycles."""
+        return len(self.store)
+
+    def __getitem__(self, index: int) -> Item:
+        """One cycle."""
+        log_mel = torch.from_numpy(self.store.features(index))
+        if self.augmentation.is_off:
+            return index, log_mel
+        return index, augment_spectrogram(log_mel, self.augmentation, seeded(self.seed, self.epoch, index))
+
+
+NO_AUGMENTATION = SpectrogramAugmentation()
+
+
+def epoch_order(labels: Int[ndarray, " cycle"], recipe: Recipe, seed: int, epoch: int) -> list[int]:
+    """Which cycles an epoch sees, in order; as many draws as there are cycles."""
+    generator = seeded("order", seed, epoch)
+    if recipe.sampler == "shuffled":
+        return torch.randperm(len(labels), generator=generator).tolist()
+    frequency = np.bincount(labels)[labels]
+    weights = torch.from_numpy(1.0 / frequency)
+    return torch.multinomial(weights, len(labels), replacement=True, generator=generator).tolist()
+
+
+def batch_indices(order: Sequence[int], recipe: Recipe) -> list[list[int]]:
+    """Cut an epoch's order into batches over all processes together."""
+    size = recipe.batch_size
+    batches = [list(order[first : first + size]) for first in range(0, len(order), size)]
+    return batches[:-1] if recipe.drop_last and len(batches) > 1 and len(batches[-1]) < size else batches
+
+
+def load_batches(
+    dataset: CycleFeatures, batches: Sequence[Sequence[int]], n_workers: int
+) -> Iterator[tuple[Int[Tensor, " batch"], Float[Tensor, "batch time mel"]]]:
+    """Load batches one after another, in `n_workers` further processes if that is not 0."""
+    loader = DataLoader(dataset, batch_sampler=list(batches), num_workers=n_workers)  # pyright: ignore[reportArgumentType]
+    yield from loader
+
+
+def class_weights(labels: Int[ndarray, " cycle"], n_classes: int, kind: str) -> Float[Tensor, " class"]:
+    """Loss weight of every class, with mean 1 over the training cycles; 0 for a class without any.
+
+    >>> class_weights(np.array([0, 0, 0, 1]), 2, "inverse").tolist()
+    [0.666..., 2.0]
+    """
+    counts = np.bincount(labels, minlength=n_classes).astype(np.float64)
+    power = {"none": 0.0, "square-root": 0.5, "inverse": 1.0}[kind]
+    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    return torch.from_numpy(weights * len(labels) / (weights * counts).sum()).float()

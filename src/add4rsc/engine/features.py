@@ -1,0 +1,129 @@
+"""Log-mel features of every cycle, computed once and kept on disk, one file a recording.
+
+A file's name is a hash of the recording's content, the cycles' times and the settings, so that nothing stale is ever
+read, and runs that share settings share files.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
+from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
+from add4rsc.audio.io import read_waveform
+from add4rsc.engine.storage import write_atomically
+from add4rsc.errors import AnnotationError
+from add4rsc.terms import Recording, RespiratoryCycle
+
+FORMAT = 1
+"""Part of every hash: raise it when the features of the same settings change."""
+
+
+def cache_folder() -> Path:
+    """Where features are kept: `$ADD4RSC_HOME/features`, or `~/.cache/add4rsc/features`."""
+    home = os.environ.get("ADD4RSC_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "add4rsc") / "features"
+
+
+@dataclass(frozen=True)
+class FeatureStore:
+    """Where each cycle's features are: row `rows[i]` of the array in `files[i]`."""
+
+    files: tuple[Path, ...]
+    rows: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of cycles."""
+        return len(self.files)
+
+    def features(self, index: int) -> Float[ndarray, "time mel"]:
+        """One cycle's features, read from disk; a copy that may be changed."""
+        return np.array(np.load(self.files[index], mmap_mode="r")[self.rows[index]])
+
+
+def prepare_features(
+    cycles: Sequence[RespiratoryCycle],
+    crop: Crop,
+    front_end: FrontEnd,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> FeatureStore:
+    """Compute the features of those cycles that are not on disk yet.
+
+    Args:
+        cycles: of any recordings, in any order.
+        crop: how cycles become waveforms.
+        front_end: how waveforms become features.
+        folder: where the files are; made if missing.
+        progress: called with recordings done and recordings in all.
+
+    Raises:
+        AudioError: if a recording cannot be read.
+        AnnotationError: if a cycle lies outside its recording.
+    """
+    groups = list(_by_recording(cycles))
+    filter_bank = LogMelFilterBank(front_end)
+    files: list[Path] = [Path()] * len(cycles)
+    rows = [0] * len(cycles)
+
+    def prepare(group: tuple[Recording, list[int]]) -> Path:
+        recording, members = group
+        return _prepare_recording(recording, [cycles[index] for index in members], crop, filter_bank, folder)
+
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        for done, (path, (_, members)) in enumerate(zip(pool.map(prepare, groups), groups, strict=True), start=1):
+            for row, index in enumerate(members):
+                files[index], rows[index] = path, row
+            if progress is not None:
+                progress(done, len(groups))
+    return FeatureStore(tuple(files), tuple(rows))
+
+
+def _by_recording(cycles: Sequence[RespiratoryCycle]) -> Iterator[tuple[Recording, list[int]]]:
+    """Indices of the cycles of each recording, in order of time."""
+    order = sorted(range(len(cycles)), key=lambda index: (str(cycles[index].recording.path), cycles[index].start))
+    for _, members in groupby(order, key=lambda index: cycles[index].recording.path):
+        indices = list(members)
+        yield cycles[indices[0]].recording, indices
+
+
+def _prepare_recording(
+    recording: Recording, cycles: Sequence[RespiratoryCycle], crop: Crop, filter_bank: LogMelFilterBank, folder: Path
+) -> Path:
+    times = [(cycle.start, cycle.end) for cycle in cycles]
+    path = folder / f"{_key(recording.path, times, crop, filter_bank.front_end)}.npy"
+    if not path.exists():
+        features = _compute(recording.path, times, crop, filter_bank)
+        write_atomically(path, lambda file: np.save(file, features))
+    return path
+
+
+def _key(path: Path, times: list[tuple[float, float]], crop: Crop, front_end: FrontEnd) -> str:
+    settings = json.dumps([FORMAT, times, crop.model_dump(), front_end.model_dump()])
+    digest = hashlib.sha256(settings.encode())
+    if path.is_file():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:40]
+
+
+def _compute(
+    path: Path, times: list[tuple[float, float]], crop: Crop, filter_bank: LogMelFilterBank
+) -> Float[ndarray, "cycle time mel"]:
+    sample_rate = filter_bank.front_end.sample_rate
+    waveform = fade_recording(read_waveform(path, sample_rate), sample_rate, crop)
+    try:
+        cropped = [crop_cycle(waveform, sample_rate, start, end, crop) for start, end in times]
+    except ValueError as error:
+        raise AnnotationError(path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)") from error
+    with torch.inference_mode():
+        return filter_bank(torch.from_numpy(np.stack(cropped))).numpy()

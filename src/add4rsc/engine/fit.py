@@ -1,0 +1,271 @@
+"""The one training loop."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from lightning_fabric import Fabric
+from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
+from numpy import ndarray
+from torch import nn
+
+from add4rsc.engine.batches import CycleFeatures, batch_indices, class_weights, epoch_order, load_batches, seeded
+from add4rsc.engine.checkpoint import TrainingState, load_state, save_state, save_tensors
+from add4rsc.engine.features import FeatureStore
+from add4rsc.engine.model import build_method
+from add4rsc.engine.normalisation import share_batch_norm
+from add4rsc.engine.optimise import (
+    build_average,
+    build_optimiser,
+    half_step,
+    learning_rate_share,
+    set_learning_rate,
+)
+from add4rsc.engine.predict import predict_probabilities
+from add4rsc.engine.progress import TrainingProgress
+from add4rsc.errors import WrongUsageError
+from add4rsc.methods._base import Batch
+from add4rsc.methods._recipe import Recipe
+from add4rsc.metrics.icbhi import icbhi_score
+from add4rsc.protocol.selection import Selection, select_epoch
+
+STATE_FILE = "state.safetensors"
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Features and labels of one subset."""
+
+    store: FeatureStore
+    labels: Int[ndarray, " cycle"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The three subsets; `validation` may be empty."""
+
+    classes: tuple[str, ...]
+    train: LabelledFeatures
+    validation: LabelledFeatures
+    test: LabelledFeatures
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What does not change the result: where to write, how many loader processes, what to show."""
+
+    folder: Path
+    n_workers: int = 0
+    show_progress: bool = True
+
+
+def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings: FitSettings) -> TrainingState:
+    """Train to the last epoch, from the checkpoint in the folder if there is one.
+
+    After every epoch the folder holds a checkpoint and, for each rule of selection that the recipe uses, the weights
+    that it would choose by now. Seed and epoch decide everything, so a resumed run ends as an uninterrupted one.
+
+    Raises:
+        WrongUsageError: if the batches cannot be divided among the processes.
+        StorageError: if a checkpoint cannot be written; the previous one stays good.
+    """
+    if recipe.batch_size % fabric.world_size:
+        raise WrongUsageError(
+            f"Batches of {recipe.batch_size} cycles cannot be divided among {fabric.world_size} devices. "
+            "Use --set batch_size= with a multiple of --devices."
+        )
+    state, model, optimiser = _prepare(fabric, recipe, data, seed, settings.folder)
+    n_steps = len(batch_indices(range(len(data.train.labels)), recipe))
+    done = len(state.history)
+    shown = settings.show_progress and fabric.is_global_zero
+    with TrainingProgress(n_steps * recipe.epochs, done=n_steps * done, shown=shown) as progress:
+        for epoch in range(done, recipe.epochs):
+            began = time.monotonic()
+            losses = _train_epoch(_Epoch(fabric, recipe, data, seed, epoch, settings), state, model, optimiser, progress)
+            scores = _evaluate(fabric, recipe, state, data, settings)
+            row = {"epoch": epoch + 1.0, "learning_rate": optimiser.param_groups[0]["lr"], **losses, **scores}
+            state.history.append(row | {"seconds": time.monotonic() - began})
+            _save(fabric, recipe, state, settings.folder)
+            progress.line(_describe(row, recipe.epochs))
+    return state
+
+
+def _prepare(
+    fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, folder: Path
+) -> tuple[TrainingState, _FabricModule, torch.optim.Optimizer]:
+    """Network and optimiser, fresh or from the folder's checkpoint, set up for the device."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build_method(recipe, len(data.classes), pretrained=not (folder / STATE_FILE).exists())
+    if fabric.world_size > 1:
+        share_batch_norm(module)
+    raw_optimiser = build_optimiser(module, recipe.optimiser)
+    model, optimiser = fabric.setup(module, raw_optimiser)
+    model.mark_forward_method("losses")
+    state = TrainingState(module, raw_optimiser, build_average(module, recipe.averaging), [])
+    if (folder / STATE_FILE).exists():
+        fabric.strategy.precision.load_state_dict(load_state(folder / STATE_FILE, state))
+    return state, model, optimiser
+
+
+@dataclass(frozen=True)
+class _Epoch:
+    """What one epoch needs to know."""
+
+    fabric: Fabric
+    recipe: Recipe
+    data: TrainingData
+    seed: int
+    index: int
+    settings: FitSettings
+
+    def batches(self) -> list[list[int]]:
+        """Cycles of every step, over all processes."""
+        order = epoch_order(self.data.train.labels, self.recipe, self.seed, self.index)
+        return batch_indices(order, self.recipe)
+
+
+def _train_epoch(
+    epoch: _Epoch,
+    state: TrainingState,
+    model: _FabricModule,
+    optimiser: torch.optim.Optimizer,
+    progress: TrainingProgress,
+) -> dict[str, float]:
+    """Take every step of an epoch; returns the mean of the loss and of each of its terms."""
+    fabric, recipe = epoch.fabric, epoch.recipe
+    batches = epoch.batches()
+    weights = class_weights(epoch.data.train.labels, len(epoch.data.classes), recipe.class_weights)
+    sums: dict[str, float] = {}
+    model.train()
+    with _private_randomness(seeded(epoch.seed, epoch.index, fabric.global_rank).initial_seed()):
+        for step, (batch, cycle_weights) in enumerate(_local_batches(epoch, batches, weights)):
+            share = learning_rate_share(
+                recipe.schedule, epoch.index * len(batches) + step, recipe.epochs, len(batches)
+            )
+            set_learning_rate(optimiser, recipe.optimiser.learning_rate * share)
+            terms = _step(epoch, state, (model, optimiser), batch, cycle_weights, step)
+            for name, value in terms.items():
+                sums[name] = sums.get(name, 0.0) + value / len(batches)
+            progress.step(epoch.index + 1, terms["loss"], recipe.optimiser.learning_rate * share)
+    return sums
+
+
+def _local_batches(
+    epoch: _Epoch, batches: Sequence[Sequence[int]], weights: Float[torch.Tensor, " class"]
+) -> Iterator[tuple[Batch, Float[torch.Tensor, " batch"]]]:
+    """This process' share of every batch, and each cycle's weight in the mean over the whole batch."""
+    fabric, data = epoch.fabric, epoch.data
+    mine = [batch[fabric.global_rank :: fabric.world_size] for batch in batches]
+    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed)
+    cycles.epoch = epoch.index
+    labels = torch.from_numpy(data.train.labels)
+    loader = load_batches(cycles, mine, epoch.settings.n_workers)
+    for whole, (indices, log_mel) in zip(batches, loader, strict=True):
+        total = weights[labels[list(whole)]].sum().clamp_min(1e-12)
+        own = labels[indices]
+        # processes average their gradients, so each counts its share of the whole batch world_size times
+        cycle_weights = weights[own] * fabric.world_size / total
+        yield Batch(*fabric.to_device((log_mel, own))), fabric.to_device(cycle_weights)
+
+
+def _step(
+    epoch: _Epoch,
+    state: TrainingState,
+    trained: tuple[_FabricModule, torch.optim.Optimizer],
+    batch: Batch,
+    cycle_weights: Float[torch.Tensor, " batch"],
+    step: int,
+) -> dict[str, float]:
+    """One step; returns the value of the loss and of each term on this process' cycles."""
+    model, optimiser = trained
+    fabric, recipe = epoch.fabric, epoch.recipe
+    generator = seeded("step", epoch.seed, epoch.index, step)
+    terms = {name: (term * cycle_weights).sum() for name, term in model.losses(batch, generator).items()}
+    loss = torch.stack(list(terms.values())).sum()
+    if not bool(torch.isfinite(loss)):
+        raise WrongUsageError(
+            f"The loss is {loss.item()} in epoch {epoch.index + 1}, step {step + 1}. The last checkpoint is good. "
+            "Try a lower learning rate (--set optimiser.learning_rate=...) or --set precision=32-true."
+        )
+    fabric.backward(loss)
+    if recipe.optimiser.clip_norm is not None:
+        fabric.clip_gradients(model, optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False)
+    move_back = half_step(state.module, recipe.averaging)
+    optimiser.step()
+    optimiser.zero_grad()
+    move_back()
+    if state.average is not None:
+        state.average.update_parameters(state.module)
+    return {"loss": loss.item(), **{f"loss_{name}": value.item() for name, value in terms.items()}}
+
+
+@contextmanager
+def _private_randomness(seed: int) -> Iterator[None]:
+    """Seed what torch's own layers draw from (dropout), and leave the caller's generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def _evaluate(
+    fabric: Fabric, recipe: Recipe, state: TrainingState, data: TrainingData, settings: FitSettings
+) -> dict[str, float]:
+    """Scores of this epoch on validation patients, and on the test set only if the recipe chooses by it."""
+    subsets = {"validation": data.validation}
+    if recipe.selection is Selection.TEST:
+        subsets["test"] = data.test
+    scores = {}
+    for name, subset in subsets.items():
+        if not len(subset.labels):
+            continue
+        probabilities = predict_probabilities(fabric, state.evaluated, subset.store, n_workers=settings.n_workers)
+        result = icbhi_score(subset.labels, probabilities.argmax(axis=1))
+        chosen = np.take_along_axis(probabilities, subset.labels[:, None], axis=1)
+        scores |= {
+            f"{name}_loss": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
+            f"{name}_specificity": result.specificity,
+            f"{name}_sensitivity": result.sensitivity,
+            f"{name}_score": result.score,
+        }
+    return scores
+
+
+def selection_scores(history: Sequence[dict[str, float]], selection: Selection) -> list[float]:
+    """The score of every epoch that a rule of selection looks at."""
+    return [row.get(f"{selection.value}_score", math.nan) for row in history]
+
+
+def chosen_file(selection: Selection) -> str:
+    """Name of the file in the checkpoint folder that holds the weights which a rule chose."""
+    return f"chosen-{selection.value}.safetensors"
+
+
+def _save(fabric: Fabric, recipe: Recipe, state: TrainingState, folder: Path) -> None:
+    """Write the weights that the rule would choose now, then the checkpoint: a crash between the two is harmless."""
+    if fabric.is_global_zero:
+        latest = len(state.history) - 1
+        if select_epoch(selection_scores(state.history, recipe.selection), recipe.selection) == latest:
+            save_tensors(folder / chosen_file(recipe.selection), state.evaluated.state_dict(), {})
+        save_state(folder / STATE_FILE, state, dict(fabric.strategy.precision.state_dict()))
+    fabric.barrier()
+
+
+def _describe(row: dict[str, float], n_epochs: int) -> str:
+    text = f"epoch {row['epoch']:.0f}/{n_epochs}  loss {row['loss']:.4f}"
+    for name in ("validation", "test"):
+        if f"{name}_score" in row:
+            values = (row[f"{name}_{part}"] for part in ("specificity", "sensitivity", "score"))
+            text += f"  {name} Sp {{:.3f}} Se {{:.3f}} Score {{:.3f}}".format(*values)
+    return text
+
+
+def load_module(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Give a network a trained state, whatever process layout it was trained in."""
+    module.load_state_dict(tensors)

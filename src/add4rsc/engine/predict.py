@@ -1,0 +1,72 @@
+"""Network and cycles -> predictions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from numpy import ndarray
+from torch import nn
+
+from add4rsc.engine.batches import NO_AUGMENTATION, CycleFeatures, load_batches
+from add4rsc.engine.features import FeatureStore
+from add4rsc.predictions import Predictions
+from add4rsc.terms import RespiratoryCycle, Task
+
+
+def predict_probabilities(
+    fabric: Fabric, model: nn.Module, store: FeatureStore, *, batch_size: int = 64, n_workers: int = 0
+) -> Float[ndarray, "cycle class"]:
+    """Class probabilities of every cycle, computed by all processes, each cycle once; the same array in all of them."""
+    mine = list(range(fabric.global_rank, len(store), fabric.world_size))
+    batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
+    was_training = model.training
+    model.eval()
+    rows = []
+    with torch.inference_mode():
+        for indices, log_mel in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
+            with fabric.autocast():
+                logits = model(fabric.to_device(log_mel))
+            probabilities = logits.double().softmax(dim=-1).cpu()
+            rows.append(torch.cat([indices[:, None].double(), probabilities], dim=1))
+    model.train(was_training)
+    return _gather(fabric, rows, len(store))
+
+
+def _gather(fabric: Fabric, rows: list[torch.Tensor], n_cycles: int) -> Float[ndarray, "cycle class"]:
+    """Put the rows of all processes in order; the first column is the cycle's index."""
+    local = torch.cat(rows).numpy() if rows else np.zeros((0, 1))
+    parts: list[ndarray | None] = [local]
+    if fabric.world_size > 1:
+        parts = [None] * fabric.world_size
+        torch.distributed.all_gather_object(parts, local)
+    filled = [part for part in parts if part is not None and len(part)]
+    table = np.concatenate(filled) if filled else np.zeros((0, 1))
+    ordered = np.empty((n_cycles, table.shape[1] - 1))
+    ordered[table[:, 0].astype(int)] = table[:, 1:]
+    return ordered
+
+
+def to_predictions(
+    cycles: Sequence[RespiratoryCycle], probabilities: Float[ndarray, "cycle class"], task: Task, **constants: str
+) -> Predictions:
+    """One row a cycle; `constants` are further columns with one value (split, selection, subset ...)."""
+    rows = [
+        {
+            "cycle_id": cycle.cycle_id,
+            "recording": cycle.recording.recording_id,
+            "patient": cycle.recording.patient_id,
+            "start": round(cycle.start, 6),
+            "end": round(cycle.end, 6),
+            "label": task.class_of[cycle.annotation],
+            "decision": task.classes[int(np.argmax(row))],
+            **{f"p_{name}": round(float(value), 7) for name, value in zip(task.classes, row, strict=True)},
+            "stethoscope": cycle.recording.stethoscope,
+            "chest_location": cycle.recording.chest_location,
+            **constants,
+        }
+        for cycle, row in zip(cycles, probabilities, strict=True)
+    ]
+    return Predictions(pd.DataFrame(rows), task.classes)

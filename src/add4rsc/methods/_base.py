@@ -1,0 +1,65 @@
+"""What every method is: a network with named loss terms."""
+
+import abc
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Float, Int
+from pydantic import ValidationError
+from torch import Generator, Tensor, nn
+
+from add4rsc.backbones._base import AbstractBackbone
+from add4rsc.errors import RecipeError
+from add4rsc.methods._recipe import nearest
+from add4rsc.terms import Paper, Settings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Cycles of one training step."""
+
+    log_mel: Float[Tensor, "batch time mel"]
+    labels: Int[Tensor, " batch"]
+
+
+Losses = dict[str, Float[Tensor, " batch"]]
+"""Named terms, one value a cycle, already scaled: their sum is what is minimised. The loop weighs and averages them,
+over all processes, so that a run gives the same on one device or on many."""
+
+
+class AbstractMethod(nn.Module):
+    """A network from log-mel frames to class logits, and the terms by which it learns."""
+
+    paper: ClassVar[Paper]
+    Options: ClassVar[type[Settings]]
+    """The method's own settings; `Recipe.options` must fit them."""
+
+    @classmethod
+    @abc.abstractmethod
+    def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Any) -> "AbstractMethod":
+        """Build the method around a backbone. `options` is an instance of its `Options`."""
+
+    @abc.abstractmethod
+    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
+        """Logits of every class."""
+
+    @abc.abstractmethod
+    def losses(self, batch: Batch, generator: Generator) -> Losses:
+        """The loss terms of every cycle; any randomness comes from `generator`."""
+
+
+def read_options(method: type[AbstractMethod], options: dict[str, Any]) -> Settings:
+    """Check a recipe's `options` against the method's own settings.
+
+    Raises:
+        RecipeError: for an unknown key, with the nearest one, or a value that does not fit.
+    """
+    try:
+        return method.Options.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            hint = nearest(str(first["loc"][-1]), list(method.Options.model_fields))
+            raise RecipeError(f"There is no recipe key 'options.{key}'. {hint}") from error
+        raise RecipeError(f"Recipe key 'options.{key}' cannot be {first['input']!r}: {first['msg']}.") from error

@@ -1,0 +1,136 @@
+"""Fine-tuning: cross-entropy on a backbone. The baseline of every comparison."""
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from add4rsc.audio.crop import Crop
+from add4rsc.augment.spectrogram import SpectrogramAugmentation
+from add4rsc.backbones._base import AbstractBackbone
+from add4rsc.methods import methods, recipes
+from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._recipe import Optimiser, Recipe, Reported, Schedule
+from add4rsc.protocol.selection import Selection
+from add4rsc.terms import Paper, Settings
+
+
+@methods.register("fine_tuning")
+class FineTuning(AbstractMethod):
+    """A backbone and one linear layer, all of it trained by cross-entropy."""
+
+    paper: ClassVar[Paper] = Paper(
+        key="bae2023patchmix",
+        title="Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification",
+        authors="Bae, Sangmin and Kim, June-Woo and Cho, Won-Yang and Baek, Hyerim and Son, Soyoun and Lee, Byungjo "
+        "and Ha, Changwan and Tae, Kyongpil and Kim, Sungnyun and Yun, Se-Young",
+        venue="Interspeech",
+        year=2023,
+        arxiv="2305.14032",
+    )
+
+    class Options(Settings):
+        """Settings of fine-tuning."""
+
+        dropout: float = Field(0.0, ge=0, lt=1)
+        """Before the linear layer."""
+        label_smoothing: float = Field(0.0, ge=0, lt=1)
+
+    def __init__(self, backbone: AbstractBackbone, n_classes: int, options: Options) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(backbone.n_features, n_classes))
+        self.label_smoothing = options.label_smoothing
+
+    @classmethod
+    def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options) -> "FineTuning":
+        """Build the method around a backbone."""
+        return cls(backbone, n_classes, options)
+
+    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
+        """Logits of every class."""
+        return self.head(self.backbone(log_mel))
+
+    def losses(self, batch: Batch, generator: Generator) -> Losses:
+        """Cross-entropy."""
+        logits = self(batch.log_mel)
+        smoothing = self.label_smoothing
+        return {
+            "classification": functional.cross_entropy(
+                logits, batch.labels, reduction="none", label_smoothing=smoothing
+            )
+        }
+
+
+@recipes.register("fine_tuning/mn04")
+def fine_tuning_mn04() -> Recipe:
+    """EfficientAT MobileNet mn04 from AudioSet weights, 3 s cycles: minutes on two cores."""
+    return Recipe(
+        name="fine_tuning/mn04",
+        method="fine_tuning",
+        backbone="mn04",
+        weights="mn04/audioset",
+        crop=Crop(duration=3.0),
+        augmentation=SpectrogramAugmentation(
+            n_time_masks=1, max_time_mask=40, n_mel_masks=1, max_mel_mask=16, time_shift=0.5, level_shift=0.2
+        ),
+        optimiser=Optimiser(name="adamw", learning_rate=6e-4, weight_decay=1e-3),
+        schedule=Schedule(warmup_epochs=0.5),
+        epochs=8,
+        batch_size=32,
+        class_weights="square-root",
+    )
+
+
+@recipes.register("fine_tuning/ast")
+def fine_tuning_ast() -> Recipe:
+    """AST fine-tuning, row A10 of METHODS: the Patch-Mix code base's recipe with weighted cross-entropy."""
+    return Recipe(
+        name="fine_tuning/ast",
+        method="fine_tuning",
+        backbone="ast",
+        weights="ast/audioset-10-10",
+        crop=Crop(duration=8.0, recording_fade=0.0625, repeat_fade=0.0625),
+        augmentation=SpectrogramAugmentation(n_time_masks=2, max_time_mask=160, n_mel_masks=2, max_mel_mask=48),
+        optimiser=Optimiser(name="adam", learning_rate=5e-5, weight_decay=1e-6),
+        schedule=Schedule(per_epoch=True),
+        epochs=50,
+        batch_size=8,
+        drop_last=True,
+        class_weights="inverse",
+        paper="bae2023patchmix",
+        paper_selection=Selection.TEST,
+        reported=Reported(specificity=0.7714, sensitivity=0.4197, score=0.5955),
+        deviations=(
+            "positions of the patches in AudioSet's order, not transposed",
+            "no halving of every step",
+            "SpecAugment on every cycle, not on 84 % of them",
+        ),
+    )
+
+
+@recipes.register("fine_tuning/resnet50")
+def fine_tuning_resnet50() -> Recipe:
+    """ResNet-50 from ImageNet weights under the same recipe."""
+    return fine_tuning_ast().model_copy(
+        update={"name": "fine_tuning/resnet50", "backbone": "resnet50", "weights": "resnet50/imagenet", "reported": None}
+    )
+
+
+@recipes.register("fine_tuning/small_cnn")
+def fine_tuning_small_cnn() -> Recipe:
+    """A small network from random weights: for the demo, tests and a first look."""
+    return Recipe(
+        name="fine_tuning/small_cnn",
+        method="fine_tuning",
+        backbone="small_cnn",
+        crop=Crop(duration=3.0),
+        augmentation=SpectrogramAugmentation(time_shift=0.5, level_shift=0.2),
+        optimiser=Optimiser(name="adamw", learning_rate=3e-3, weight_decay=1e-3),
+        epochs=20,
+        batch_size=16,
+        class_weights="square-root",
+        validation_share=0.25,
+    )
