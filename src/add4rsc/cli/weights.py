@@ -1,0 +1,72 @@
+"""`add4rsc weights`: pretrained checkpoints."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from add4rsc.cli._app import app
+from add4rsc.cli._output import print_json, print_table
+
+weights = typer.Typer(help="Import and check pretrained checkpoints. Nothing is downloaded.", no_args_is_help=True)
+app.add_typer(weights, name="weights")
+
+
+@weights.command(name="list")
+def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Where each checkpoint is to be had, its licence, size and SHA-256, and whether it was imported."""
+    from add4rsc.backbones.weights import WEIGHTS, weights_file
+
+    rows = [
+        {
+            "name": name,
+            "origin": source.origin,
+            "licence": source.licence,
+            "size": source.size,
+            "sha256": source.sha256,
+            "url": source.url,
+            "imported": weights_file(name).exists(),
+        }
+        for name, source in WEIGHTS.items()
+    ]
+    if as_json:
+        print_json({"weights": rows})
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}{'  (imported)' if row['imported'] else ''}")
+        for key in ("origin", "licence", "size", "sha256", "url"):
+            typer.echo(f"    {key:8} {row[key] or 'not published'}")
+
+
+@weights.command(name="import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A checkpoint that you have downloaded.")],
+    name: Annotated[str | None, typer.Option(help="Which one it is; default: recognise it by its tensors.")] = None,
+) -> None:
+    """Check a checkpoint, rename its tensors and keep it where recipes find it."""
+    from add4rsc.backbones.weights import import_weights
+
+    report = import_weights(file, name)
+    typer.echo(f"{report.name}: {len(report.keys.matched)} tensors matched, kept in {report.path}")
+    for problem, keys in (("not used", report.keys.extra), ("missing", report.keys.missing)):
+        if keys:
+            typer.echo(f"    {problem}: {', '.join(keys)}")
+    known = "is the published file's" if report.is_verified else "is not known to us"
+    typer.echo(f"    SHA-256 {report.sha256} {known}")
+
+
+@weights.command()
+def verify() -> None:
+    """Read every imported file again and compare it with what was imported. Exit code 3 if one is damaged."""
+    from add4rsc.backbones.weights import verify_weights, weights_folder
+
+    checks = verify_weights()
+    if not checks:
+        typer.echo(f"No weights in {weights_folder()}. Import a file with `add4rsc weights import FILE`.")
+        return
+    print_table(str(weights_folder()), ["name", "state"], [[each.name, each.problem or "good"] for each in checks])
+    bad = [each for each in checks if each.problem]
+    for each in bad:
+        typer.echo(f"{each.path}: {each.problem}. {each.remedy}")
+    if bad:
+        raise typer.Exit(3)
