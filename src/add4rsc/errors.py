@@ -24,7 +24,7 @@ class UnknownNameError(WrongUsageError):
         names = sorted(known)
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
         hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(names)}."
-        super().__init__(f"There is no {kind} '{name}'. {hint} See `add4rsc list {kind.split()[-1]}s`.")
+        super().__init__(f"There is no {kind} '{name}'. {hint} See `add4rsc list {kind.rsplit(maxsplit=1)[-1]}s`.")
 
 
 class RecipeError(WrongUsageError):
@@ -93,3 +93,7 @@ class PredictionsError(Add4rscError):
 
 class DownloadError(Add4rscError):
     """A file that could not be fetched, or is not the one that was promised."""
+
+
+class StorageError(Add4rscError):
+    """A file could not be written; what stood there before is still good."""

@@ -64,9 +64,11 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise PredictionsError(f"{path}: there is no such table. Pass a run folder or a predictions CSV.")
     try:
-        table = pd.read_csv(path, dtype={name: str for name in ("cycle_id", "recording", "patient", "label", "decision")})
+        table = pd.read_csv(path, dtype=dict.fromkeys(("cycle_id", "recording", "patient", "label", "decision"), str))
     except (ValueError, UnicodeDecodeError) as error:
-        raise PredictionsError(f"{path}: is not a CSV table ({error}). Write it with a comma and a header row.") from error
+        raise PredictionsError(
+            f"{path}: is not a CSV table ({error}). Write it with a comma and a header row."
+        ) from error
     problem = _first_problem(table)
     if problem:
         raise PredictionsError(f"{path}: {problem}")
@@ -97,11 +99,13 @@ def _first_bad_value(table: pd.DataFrame, classes: tuple[str, ...]) -> str:
     for column in ("label", "decision"):
         unknown = table.index[~table[column].isin(list(classes))]
         if len(unknown):
-            return f"row {unknown[0] + 2}: {column} '{table[column][unknown[0]]}' has no column p_{table[column][unknown[0]]}. Rename it."
+            row, name = unknown[0], table[column][unknown[0]]
+            return f"row {row + 2}: {column} '{name}' has no column p_{name}. Rename one of the two."
     probabilities = table[[f"p_{name}" for name in classes]].apply(pd.to_numeric, errors="coerce").to_numpy()
     legal = ((probabilities >= 0) & (probabilities <= 1)).all(axis=1)
     if not legal.all():
-        return f"row {int(np.argmin(legal)) + 2}: a probability is not a number from 0 to 1. Write fractions, not per cent."
+        row = int(np.argmin(legal)) + 2
+        return f"row {row}: a probability is not a number from 0 to 1. Write fractions, not per cent."
     sums = np.abs(probabilities.sum(axis=1) - 1) <= SUM_TOLERANCE
     if not sums.all():
         return f"row {int(np.argmin(sums)) + 2}: the probabilities do not sum to 1. Normalise them over the classes."

@@ -13,13 +13,13 @@ from add4rsc.terms import Settings
 class Crop(Settings):
     """How a respiratory cycle becomes a waveform of fixed length. All times in seconds."""
 
-    duration: float = Field(8.0, gt=0)
+    duration: float = Field(default=8.0, gt=0)
     """Length of every cropped cycle; a longer cycle keeps its beginning."""
     padding: Literal["repeat", "zero"] = "repeat"
     """How a shorter cycle is filled: by its own repetition, or by zeros on both sides."""
-    recording_fade: float = Field(0.0, ge=0)
+    recording_fade: float = Field(default=0.0, ge=0)
     """Linear fade-in and fade-out at the ends of the whole recording (62.5 ms in the Patch-Mix code base)."""
-    repeat_fade: float = Field(0.0, ge=0)
+    repeat_fade: float = Field(default=0.0, ge=0)
     """Linear fade-out at the end of a cycle that was filled by repetition (62.5 ms in the same)."""
 
     def n_samples(self, sample_rate: int) -> int:

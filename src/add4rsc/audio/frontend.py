@@ -23,20 +23,20 @@ class FrontEnd(Settings):
     `"centred"` pre-emphasises the whole waveform and centres frames on multiples of the shift, with mirrored ends.
     """
 
-    sample_rate: int = Field(16_000, gt=0)
-    n_mels: int = Field(128, gt=0)
-    frame_length_ms: float = Field(25.0, gt=0)
-    frame_shift_ms: float = Field(10.0, gt=0)
-    n_fft: int = Field(512, gt=0)
-    f_min: float = Field(20.0, ge=0)
+    sample_rate: int = Field(default=16_000, gt=0)
+    n_mels: int = Field(default=128, gt=0)
+    frame_length_ms: float = Field(default=25.0, gt=0)
+    frame_shift_ms: float = Field(default=10.0, gt=0)
+    n_fft: int = Field(default=512, gt=0)
+    f_min: float = Field(default=20.0, ge=0)
     f_max: float | None = None
     """Upper edge of the highest mel band in hertz; None is half the sample rate."""
-    pre_emphasis: float = Field(0.97, ge=0, lt=1)
+    pre_emphasis: float = Field(default=0.97, ge=0, lt=1)
     framing: Literal["kaldi", "centred"] = "kaldi"
-    log_offset: float = Field(0.0, ge=0)
+    log_offset: float = Field(default=0.0, ge=0)
     """Added before the logarithm; 0 floors at the smallest float32 step above 1 instead, as Kaldi does."""
     mean: float = AUDIOSET_MEAN
-    scale: float = Field(2 * AUDIOSET_STD, gt=0)
+    scale: float = Field(default=2 * AUDIOSET_STD, gt=0)
     """Log-mel values leave as (value - mean) / scale."""
 
     @property
@@ -52,15 +52,15 @@ class FrontEnd(Settings):
     def n_frames(self, n_samples: int) -> int:
         """Frames that a waveform gives."""
         if self.framing == "centred":
-            return 1 + (n_samples - 1) // self.frame_shift
+            return 1 + (n_samples - bool(self.pre_emphasis)) // self.frame_shift
         return 1 + (n_samples - self.frame_length) // self.frame_shift
 
 
 class LogMelFilterBank(nn.Module):
     """Standardised log-mel filter bank energies, after Kaldi's `compute-fbank-feats` without dither.
 
-    Differentiable, batched, on any device. Equal to torchaudio's Kaldi compliance code to float32 rounding. Frames use a
-    symmetric Hann window, power spectra, HTK's mel scale and triangles that are linear in mel.
+    Differentiable, batched, on any device. Equal to torchaudio's Kaldi compliance code to float32 rounding. Frames use
+    a symmetric Hann window, power spectra, HTK's mel scale and triangles that are linear in mel.
     """
 
     window: Tensor
@@ -94,7 +94,9 @@ class LogMelFilterBank(nn.Module):
         return frames - self.front_end.pre_emphasis * previous
 
     def _centred_frames(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch time frame"]:
-        emphasised = waveform[:, 1:] - self.front_end.pre_emphasis * waveform[:, :-1]
+        emphasised = waveform
+        if self.front_end.pre_emphasis:
+            emphasised = waveform[:, 1:] - self.front_end.pre_emphasis * waveform[:, :-1]
         half = self.front_end.n_fft // 2
         padded = functional.pad(emphasised[:, None], (half, half), mode="reflect")[:, 0]
         margin = (self.front_end.n_fft - self.front_end.frame_length) // 2  # the window sits in the middle of the FFT
@@ -103,7 +105,7 @@ class LogMelFilterBank(nn.Module):
 
 
 def mel_filters(front_end: FrontEnd) -> Float[Tensor, "mel bin"]:
-    """Triangular weights from FFT bins to mel bands, linear on HTK's mel scale; the Nyquist bin has none, as in Kaldi."""
+    """Triangular weights from FFT bins to mel bands, linear in HTK's mel; as in Kaldi, the Nyquist bin has none."""
     n_bins = front_end.n_fft // 2
     f_max = front_end.f_max if front_end.f_max is not None else front_end.sample_rate / 2
     low, high = hertz_to_mel(front_end.f_min), hertz_to_mel(f_max)

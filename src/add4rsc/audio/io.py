@@ -71,7 +71,7 @@ def read_waveform(
     """
     info = read_info(path)
     last = info.duration if end is None else min(end, info.duration)
-    if not 0 <= start < last:
+    if not 0 <= start < last or int(start * sample_rate) == int(last * sample_rate):
         raise AudioError(path, f"has {info.duration:.3f} s, nothing between {start} and {end} s", "Correct the times")
     first_frame, n_frames = _native_stretch(info, sample_rate, start, last)
     native = _read_frames(path, first_frame, n_frames)

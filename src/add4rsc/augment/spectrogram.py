@@ -11,17 +11,17 @@ from add4rsc.terms import Settings
 class SpectrogramAugmentation(Settings):
     """SpecAugment masks (Park et al. 2019), circular time shift and level. All off by default."""
 
-    n_time_masks: int = Field(0, ge=0)
-    max_time_mask: int = Field(0, ge=0)
+    n_time_masks: int = Field(default=0, ge=0)
+    max_time_mask: int = Field(default=0, ge=0)
     """Widest time mask, in frames."""
-    n_mel_masks: int = Field(0, ge=0)
-    max_mel_mask: int = Field(0, ge=0)
+    n_mel_masks: int = Field(default=0, ge=0)
+    max_mel_mask: int = Field(default=0, ge=0)
     """Widest frequency mask, in mel bands."""
-    time_shift: float = Field(0.0, ge=0, le=1)
+    time_shift: float = Field(default=0.0, ge=0, le=1)
     """Largest circular shift in time, as a share of the cycle's length."""
-    level_shift: float = Field(0.0, ge=0)
+    level_shift: float = Field(default=0.0, ge=0)
     """Largest change added to all standardised log-mel values: a louder or fainter recording."""
-    probability: float = Field(1.0, ge=0, le=1)
+    probability: float = Field(default=1.0, ge=0, le=1)
     """Share of the cycles that are changed at all."""
 
     @property

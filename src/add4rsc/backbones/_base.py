@@ -1,11 +1,19 @@
 """What every backbone is."""
 
 import abc
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from add4rsc.audio.frontend import FrontEnd
+
+State = dict[str, Tensor]
+"""A network's tensors by their names."""
+
+Converter = Callable[[State], State | None]
+"""Renames a published checkpoint's tensors to ours and drops its classifier; None if it is of another kind."""
 
 
 class AbstractBackbone(nn.Module):
@@ -16,6 +24,15 @@ class AbstractBackbone(nn.Module):
 
     n_features: int
     """Length of the feature vector."""
+
+    forms: ClassVar[Mapping[str, Converter]] = {}
+    """The published forms of its checkpoints; each converter leaves a checkpoint that is in our names as it is."""
+
+    tiny: ClassVar[Mapping[str, Any]] = {}
+    """Options that make a small network of the same code, for tests."""
+
+    resizers: Mapping[str, Callable[[Tensor], Tensor]] = {}
+    """Pretrained tensors whose shape follows the options: how to bring each to the shape of this network."""
 
     @staticmethod
     @abc.abstractmethod

@@ -55,7 +55,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _interrupt(signal_number: int, frame: object) -> NoReturn:
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 

@@ -42,9 +42,7 @@ def print_evaluation(result: dict[str, Any], title: str) -> None:
 
 def _print_seeds(result: dict[str, Any], title: str) -> None:
     names = ["specificity", "sensitivity", "score", "sensitivity_binary", "score_binary"]
-    rows = [
-        [name.replace("_", " "), _number(result[name]["mean"]), _number(result[name]["sd"])] for name in names
-    ]
+    rows = [[name.replace("_", " "), _number(result[name]["mean"]), _number(result[name]["sd"])] for name in names]
     print_table(f"{title}, {len(result['seeds'])} seeds", ["", "mean", "sd"], rows)
     _print_footnotes(result)
 

@@ -7,7 +7,7 @@ import yaml
 
 from add4rsc.errors import RecipeError, WrongUsageError
 from add4rsc.methods import recipes
-from add4rsc.methods._recipe import Recipe, change_recipe
+from add4rsc.recipe import Recipe, change_recipe
 
 
 def find_recipe(name: str, config: Path | None, changes: list[str]) -> Recipe:

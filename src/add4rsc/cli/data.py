@@ -18,7 +18,7 @@ FOLDER = typer.Argument(help="The corpus, in its publisher's layout.")
 @data.command()
 def obtain(
     name: Annotated[str, typer.Argument(help="Name of a corpus: `add4rsc list datasets`.")],
-    download: Annotated[bool, typer.Option("--download", help="Fetch it; goes on where an earlier try stopped.")] = False,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it; an earlier try is resumed.")] = False,
     folder: Annotated[Path | None, typer.Option(help="Where to put it; default NAME.")] = None,
 ) -> None:
     """Say where a corpus is to be had, its terms, citation and size; with --download, fetch it."""
@@ -71,11 +71,12 @@ def verify(
         if rows:
             print_table(f"{len(rows)} problems", ["file", "problem", "remedy"], rows)
         classes = ", ".join(f"{name} {count}" for name, count in report.cycles_per_class.items())
-        typer.echo(
-            f"{report.dataset}: {report.n_recordings} recordings, {report.n_patients} patients, {report.n_cycles} cycles ({classes})"
-        )
+        counts = f"{report.n_recordings} recordings, {report.n_patients} patients, {report.n_cycles} cycles"
+        typer.echo(f"{report.dataset}: {counts} ({classes})")
         share = ", ".join(f"{part} {value:.1%}" for part, value in report.share.items())
-        typer.echo("This is the complete corpus." if report.complete else f"This is a part of the published corpus: {share}.")
+        typer.echo(
+            "This is the complete corpus." if report.complete else f"This is a part of the published corpus: {share}."
+        )
     if not report.complete or report.problems:
         raise typer.Exit(3)
 

@@ -1,11 +1,12 @@
 """What every corpus is."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from add4rsc.audio.io import AUDIO_SUFFIXES, read_info
 from add4rsc.terms import Paper, Recording, RespiratoryCycle, Subset, Task
 
 
@@ -52,6 +53,17 @@ class Problem:
     remedy: str
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What can be read of a corpus, and what is wrong with the rest."""
+
+    recordings: Sequence[Recording]
+    """Those with a published name, sound that decodes, and an annotation."""
+    cycles: Sequence[RespiratoryCycle]
+    """Of these recordings, those whose annotation parses."""
+    problems: Sequence[Problem]
+
+
 class AbstractDataset(abc.ABC):
     """A corpus in a folder, in its publisher's layout. Nothing is read before it is asked for."""
 
@@ -62,6 +74,8 @@ class AbstractDataset(abc.ABC):
     """The first is the default."""
     split_names: ClassVar[tuple[str, ...]]
     """Published splits; the first is the default."""
+    expected: ClassVar[str]
+    """What a folder of this corpus holds, in words."""
     n_published: ClassVar[tuple[int, int, int]]
     """Recordings, patients and cycles of the complete corpus."""
 
@@ -99,10 +113,40 @@ class AbstractDataset(abc.ABC):
         """
 
     @abc.abstractmethod
+    def survey(self) -> Survey:
+        """Read everything, sounds included, without stopping at what is wrong.
+
+        Raises:
+            DatasetNotFoundError: if the folder holds no recording at all.
+        """
+
     def problems(self) -> Sequence[Problem]:
         """Everything that is wrong with the folder, each with its remedy."""
+        return self.survey().problems
 
     @classmethod
     @abc.abstractmethod
     def fake(cls, folder: Path) -> Path:
         """Write a tiny corpus of the same layout for tests; return its folder."""
+
+
+def audio_files(folder: Path) -> list[Path]:
+    """The sound files of a folder by stem; of one stem, WAV last; none if there is no folder."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    paths = [path for path in found if path.suffix.lower() in AUDIO_SUFFIXES and path.name[0] != "."]
+    return sorted(paths, key=lambda path: (path.stem, path.suffix.lower() == ".wav"))
+
+
+def audio_by_stem(folder: Path) -> dict[str, Path]:
+    """The sound files of a folder by stem, in order; of two with one stem, the WAV."""
+    return {path.stem: path for path in audio_files(folder)}
+
+
+def whole_recordings(recordings: Iterable[Recording]) -> list[RespiratoryCycle]:
+    """Every recording that has a label, as one cycle from 0 s to its end.
+
+    Raises:
+        AudioError: if a recording's header cannot be read.
+    """
+    labelled = (recording for recording in recordings if recording.label)
+    return [RespiratoryCycle(each, 0.0, read_info(each.path).duration, each.label) for each in labelled]

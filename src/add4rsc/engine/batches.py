@@ -1,5 +1,6 @@
-"""Cycles -> batches: who is drawn when, augmented by a generator of its own, so that nothing depends on the number of
-processes, workers or restarts.
+"""Cycles -> batches.
+
+Every draw has a generator of its own, so that nothing depends on the number of processes, workers or restarts.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectrogram
 from add4rsc.engine.features import FeatureStore
-from add4rsc.methods._recipe import Recipe
+from add4rsc.recipe import Recipe
 
 Item = tuple[int, Float[Tensor, "time mel"]]
 

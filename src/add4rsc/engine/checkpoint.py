@@ -11,8 +11,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from add4rsc.engine.storage import write_atomically
 from add4rsc.errors import CheckpointError
+from add4rsc.storage import write_atomically
 
 History = list[dict[str, float]]
 

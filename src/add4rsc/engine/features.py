@@ -21,8 +21,8 @@ from numpy import ndarray
 from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.audio.io import read_waveform
-from add4rsc.engine.storage import write_atomically
 from add4rsc.errors import AnnotationError
+from add4rsc.storage import write_atomically
 from add4rsc.terms import Recording, RespiratoryCycle
 
 FORMAT = 1
@@ -124,6 +124,8 @@ def _compute(
     try:
         cropped = [crop_cycle(waveform, sample_rate, start, end, crop) for start, end in times]
     except ValueError as error:
-        raise AnnotationError(path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)") from error
+        raise AnnotationError(
+            path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)"
+        ) from error
     with torch.inference_mode():
         return filter_bank(torch.from_numpy(np.stack(cropped))).numpy()

@@ -13,7 +13,6 @@ from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from numpy import ndarray
-from torch import nn
 
 from add4rsc.engine.batches import CycleFeatures, batch_indices, class_weights, epoch_order, load_batches, seeded
 from add4rsc.engine.checkpoint import TrainingState, load_state, save_state, save_tensors
@@ -31,9 +30,9 @@ from add4rsc.engine.predict import predict_probabilities
 from add4rsc.engine.progress import TrainingProgress
 from add4rsc.errors import WrongUsageError
 from add4rsc.methods._base import Batch
-from add4rsc.methods._recipe import Recipe
 from add4rsc.metrics.icbhi import icbhi_score
 from add4rsc.protocol.selection import Selection, select_epoch
+from add4rsc.recipe import Recipe
 
 STATE_FILE = "state.safetensors"
 
@@ -87,7 +86,9 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
     with TrainingProgress(n_steps * recipe.epochs, done=n_steps * done, shown=shown) as progress:
         for epoch in range(done, recipe.epochs):
             began = time.monotonic()
-            losses = _train_epoch(_Epoch(fabric, recipe, data, seed, epoch, settings), state, model, optimiser, progress)
+            losses = _train_epoch(
+                _Epoch(fabric, recipe, data, seed, epoch, settings), state, model, optimiser, progress
+            )
             scores = _evaluate(fabric, recipe, state, data, settings)
             row = {"epoch": epoch + 1.0, "learning_rate": optimiser.param_groups[0]["lr"], **losses, **scores}
             state.history.append(row | {"seconds": time.monotonic() - began})
@@ -146,9 +147,7 @@ def _train_epoch(
     model.train()
     with _private_randomness(seeded(epoch.seed, epoch.index, fabric.global_rank).initial_seed()):
         for step, (batch, cycle_weights) in enumerate(_local_batches(epoch, batches, weights)):
-            share = learning_rate_share(
-                recipe.schedule, epoch.index * len(batches) + step, recipe.epochs, len(batches)
-            )
+            share = learning_rate_share(recipe.schedule, epoch.index * len(batches) + step, recipe.epochs, len(batches))
             set_learning_rate(optimiser, recipe.optimiser.learning_rate * share)
             terms = _step(epoch, state, (model, optimiser), batch, cycle_weights, step)
             for name, value in terms.items():
@@ -264,8 +263,3 @@ def _describe(row: dict[str, float], n_epochs: int) -> str:
             values = (row[f"{name}_{part}"] for part in ("specificity", "sensitivity", "score"))
             text += f"  {name} Sp {{:.3f}} Se {{:.3f}} Score {{:.3f}}".format(*values)
     return text
-
-
-def load_module(module: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Give a network a trained state, whatever process layout it was trained in."""
-    module.load_state_dict(tensors)

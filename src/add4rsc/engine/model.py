@@ -6,7 +6,7 @@ from add4rsc.backbones.weights import load_weights
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods
 from add4rsc.methods._base import AbstractMethod, read_options
-from add4rsc.methods._recipe import Recipe
+from add4rsc.recipe import Recipe
 
 
 def resolve_front_end(recipe: Recipe) -> FrontEnd:

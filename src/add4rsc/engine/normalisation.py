@@ -10,7 +10,10 @@ from torch.distributed.nn.functional import all_reduce  # differentiable: its ba
 class SharedBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation whose mean and variance are those of the whole batch, wherever its cycles are."""
 
-    def forward(self, input: Float[Tensor, "batch channel height width"]) -> Float[Tensor, "batch channel height width"]:  # noqa: A002
+    def forward(
+        self,
+        input: Float[Tensor, "batch channel height width"],  # noqa: A002
+    ) -> Float[Tensor, "batch channel height width"]:
         """Normalise with the moments of all processes in training, with the moving ones otherwise."""
         if not self.training:
             return super().forward(input)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from add4rsc.methods._recipe import Averaging, Optimiser, Schedule
+from add4rsc.recipe import Averaging, Optimiser, Schedule
 
 
 def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
@@ -26,8 +26,8 @@ def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Optim
 def learning_rate_share(schedule: Schedule, step: int, n_epochs: int, steps_per_epoch: int) -> float:
     """Share of the full learning rate at a step (counted from 0).
 
-    With `per_epoch`, epoch e = 1..E has (1 + cos(pi e / E)) / 2 between the full rate and its final share (METHODS 1.3);
-    otherwise the same half-wave runs over the steps after the warm-up.
+    With `per_epoch`, epoch e = 1..E has (1 + cos(pi e / E)) / 2 between the full rate and its final share, as in the
+    Patch-Mix code base; otherwise the same half-wave runs over the steps after the warm-up.
     """
     epoch = step / steps_per_epoch
     if epoch < schedule.warmup_epochs:

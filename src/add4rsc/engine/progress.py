@@ -27,7 +27,9 @@ class TrainingProgress:
             console=console,
             disable=not (shown and sys.stderr.isatty()),
         )
-        self._steps = self._bar.add_task("training", total=n_steps, completed=done, loss=float("nan"), learning_rate=0.0)
+        self._steps = self._bar.add_task(
+            "training", total=n_steps, completed=done, loss=float("nan"), learning_rate=0.0
+        )
 
     def __enter__(self) -> Self:
         """Show the bar."""

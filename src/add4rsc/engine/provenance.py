@@ -7,7 +7,18 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("add4rsc", "torch", "lightning-fabric", "numpy", "scipy", "pandas", "soundfile", "soxr", "scikit-learn", "onnxruntime")
+PACKAGES = (
+    "add4rsc",
+    "torch",
+    "lightning-fabric",
+    "numpy",
+    "scipy",
+    "pandas",
+    "soundfile",
+    "soxr",
+    "scikit-learn",
+    "onnxruntime",
+)
 
 
 def package_versions() -> dict[str, str]:

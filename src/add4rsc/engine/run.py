@@ -21,13 +21,13 @@ from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.predict import predict_probabilities, to_predictions
 from add4rsc.engine.progress import console, counting_line
 from add4rsc.engine.provenance import describe_environment
-from add4rsc.engine.storage import write_json, write_text
 from add4rsc.errors import RecipeError, RunFolderError
-from add4rsc.methods._recipe import Recipe
 from add4rsc.metrics.evaluation import evaluate
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.protocol.selection import Selection, select_epoch
 from add4rsc.protocol.split import Split, fold_names, make_split
+from add4rsc.recipe import Recipe
+from add4rsc.storage import write_json, write_text
 from add4rsc.terms import RESEARCH_USE_ONLY, Subset
 
 SUMMARY, RECIPE, PREDICTIONS = "summary.json", "recipe.json", "predictions.csv"
@@ -107,7 +107,9 @@ def claim_folder(folder: Path, recipe: Recipe, settings: RunSettings) -> None:
         _clear(folder)
     elif stored.exists() and not settings.resume:
         state = "a finished run" if (folder / SUMMARY).exists() else "an unfinished run"
-        raise RunFolderError(f"{folder} holds {state}. Go on with --resume, replace it with --overwrite, or choose another.")
+        raise RunFolderError(
+            f"{folder} holds {state}. Go on with --resume, replace it with --overwrite, or choose another."
+        )
     elif stored.exists() and (other := Recipe.model_validate_json(stored.read_text())) != recipe:
         changed = [key for key in Recipe.model_fields if getattr(other, key) != getattr(recipe, key)]
         raise RunFolderError(
@@ -144,7 +146,7 @@ def _launch(recipe: Recipe, seed: int, settings: RunSettings) -> None:
         strategy=several if settings.devices > 1 or under_launcher else "auto",
         precision=recipe.precision,
     )
-    fabric.launch(_train_once, recipe, seed, settings)
+    fabric.launch(_train_once, recipe, seed, settings)  # pyright: ignore[reportArgumentType]
 
 
 def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings) -> None:
@@ -193,9 +195,7 @@ def _prepare(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
     return TrainingData(split.task.classes, *subsets)
 
 
-def _describe_run(
-    fabric: Fabric, state: TrainingState, seed: int, split: Split, data: TrainingData
-) -> dict[str, Any]:
+def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split, data: TrainingData) -> dict[str, Any]:
     """What `run.json` holds, the times excepted."""
     files = sorted({path.name for subset in (data.train, data.validation, data.test) for path in subset.store.files})
     return {
@@ -248,5 +248,7 @@ def _summarise_seeds(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> dict
 
 def _evaluate_folder(folder: Path) -> dict[str, Any]:
     result = evaluate(read_predictions(folder / PREDICTIONS))
-    console.print(f"{folder}: Sp {result['specificity']:.4f}  Se {result['sensitivity']:.4f}  Score {result['score']:.4f}")
+    console.print(
+        f"{folder}: Sp {result['specificity']:.4f}  Se {result['sensitivity']:.4f}  Score {result['score']:.4f}"
+    )
     return result

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from add4rsc.methods._base import AbstractMethod
-from add4rsc.methods._recipe import Recipe
+from add4rsc.recipe import Recipe
 from add4rsc.registry import Registry
 
 methods: Registry[type[AbstractMethod]] = Registry("method", __name__)

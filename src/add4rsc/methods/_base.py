@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
-from add4rsc.methods._recipe import nearest
+from add4rsc.recipe import nearest
 from add4rsc.terms import Paper, Settings
 
 

@@ -18,8 +18,8 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
-from add4rsc.methods._recipe import Optimiser, Recipe, Reported, Schedule, nearest
 from add4rsc.protocol.selection import Selection
+from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule, nearest
 from add4rsc.terms import Paper, Settings
 
 
@@ -41,11 +41,11 @@ class Add4Rsc(AbstractMethod):
 
         preset: Literal["paper", "released-2025-02", "released-2025-08", "fixed"] = "fixed"
         """Which form of the layer; `fixed` is our recommendation."""
-        add: dict[str, Any] = {}
+        add: dict[str, Any] = Field(default_factory=dict)
         """Settings of the layer that differ from the preset."""
         input_size: tuple[int, int] | None = None
         """Frames and mel columns to which log-mel frames are stretched first; None leaves them as they are."""
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Before the linear head."""
 
         def layer(self) -> AddSettings:

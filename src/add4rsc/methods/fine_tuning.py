@@ -12,8 +12,8 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
-from add4rsc.methods._recipe import Optimiser, Recipe, Reported, Schedule
 from add4rsc.protocol.selection import Selection
+from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule
 from add4rsc.terms import Paper, Settings
 
 
@@ -34,9 +34,9 @@ class FineTuning(AbstractMethod):
     class Options(Settings):
         """Settings of fine-tuning."""
 
-        dropout: float = Field(0.0, ge=0, lt=1)
+        dropout: float = Field(default=0.0, ge=0, lt=1)
         """Before the linear layer."""
-        label_smoothing: float = Field(0.0, ge=0, lt=1)
+        label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
     def __init__(self, backbone: AbstractBackbone, n_classes: int, options: Options) -> None:
         super().__init__()
@@ -115,7 +115,12 @@ def fine_tuning_ast() -> Recipe:
 def fine_tuning_resnet50() -> Recipe:
     """ResNet-50 from ImageNet weights under the same recipe."""
     return fine_tuning_ast().model_copy(
-        update={"name": "fine_tuning/resnet50", "backbone": "resnet50", "weights": "resnet50/imagenet", "reported": None}
+        update={
+            "name": "fine_tuning/resnet50",
+            "backbone": "resnet50",
+            "weights": "resnet50/imagenet",
+            "reported": None,
+        }
     )
 
 

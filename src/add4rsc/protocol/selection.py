@@ -1,9 +1,8 @@
 """Which epoch counts: the last, the best on validation patients, or the best on the test set."""
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
-
-import math
 
 
 class Selection(StrEnum):

@@ -18,7 +18,7 @@ FOLDS_HELP = "patient-folds-5 (every fold in turn) or patient-folds-5/1 ... /5: 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled cycles of the three subsets. No patient of training or validation is in test, `shared_patients` excepted."""
+    """Labelled cycles of the three subsets; no patient of training is in test, `shared_patients` excepted."""
 
     name: str
     task: Task
@@ -148,7 +148,7 @@ def _validation_patients(
     train: Sequence[RespiratoryCycle], task: Task, share: float, seed: int
 ) -> Callable[[RespiratoryCycle], bool]:
     if share <= 0:
-        return lambda cycle: False
+        return lambda _: False
     chosen = patient_folds(train, task, max(2, round(1 / share)), seed)[0]
     return lambda cycle: cycle.recording.patient_id in chosen
 

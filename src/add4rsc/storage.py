@@ -7,11 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from add4rsc.errors import Add4rscError
-
-
-class StorageError(Add4rscError):
-    """A file could not be written; what stood there before is still good."""
+from add4rsc.errors import StorageError
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:

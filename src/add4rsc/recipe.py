@@ -18,12 +18,12 @@ class Optimiser(Settings):
     """The optimiser and its step."""
 
     name: Literal["adam", "adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled for `adamw`, an L2 term for the others; biases and normalisation weights are left out of it."""
-    momentum: float = Field(0.9, ge=0, lt=1)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     """For `sgd` alone."""
-    clip_norm: float | None = Field(None, gt=0)
+    clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of the whole gradient; None leaves it as it is."""
 
 
@@ -31,9 +31,9 @@ class Schedule(Settings):
     """The learning rate over the steps, as a share of the optimiser's."""
 
     shape: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: float = Field(0.0, ge=0)
+    warmup_epochs: float = Field(default=0.0, ge=0)
     """Linear rise from 0."""
-    final_share: float = Field(1e-3, ge=0, le=1)
+    final_share: float = Field(default=1e-3, ge=0, le=1)
     """Where the cosine ends."""
     per_epoch: bool = False
     """Change only between epochs, as the Patch-Mix code base does: cos(pi e / E) for epoch e = 1..E."""
@@ -45,7 +45,7 @@ class Averaging(Settings):
     kind: Literal["none", "ema", "half-step"] = "none"
     """`ema` evaluates a moving average of the weights; `half-step` puts (1 - decay) of every step into the weights
     themselves, as the Patch-Mix code base's "moving average" does, which halves each step at decay 0.5."""
-    decay: float = Field(0.999, ge=0, lt=1)
+    decay: float = Field(default=0.999, ge=0, lt=1)
 
 
 class Reported(Settings):
@@ -64,8 +64,8 @@ class Recipe(Settings):
     backbone: str
     weights: str | None = None
     """Pretrained weights by name (`add4rsc weights list`) or path; None starts from random ones."""
-    backbone_options: dict[str, Any] = {}
-    options: dict[str, Any] = {}
+    backbone_options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
     """The method's own settings."""
     dataset: str | None = None
     """None recognises the corpus from the folder."""
@@ -80,8 +80,8 @@ class Recipe(Settings):
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     averaging: Averaging = Averaging()
-    epochs: int = Field(50, gt=0)
-    batch_size: int = Field(32, gt=0)
+    epochs: int = Field(default=50, gt=0)
+    batch_size: int = Field(default=32, gt=0)
     drop_last: bool = False
     """Leave out a last, smaller batch of an epoch."""
     class_weights: Literal["none", "inverse", "square-root"] = "none"
@@ -89,7 +89,7 @@ class Recipe(Settings):
     sampler: Literal["shuffled", "balanced"] = "shuffled"
     """`balanced` draws with replacement so that every class is as frequent."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    validation_share: float = Field(0.2, ge=0, lt=1)
+    validation_share: float = Field(default=0.2, ge=0, lt=1)
     validation_seed: int = 0
     selection: Selection = Selection.VALIDATION
     paper: str = ""
@@ -139,10 +139,11 @@ def _explain(error: ErrorDetails, values: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] != "extra_forbidden":
         return f"Recipe key '{key}' cannot be {error['input']!r}: {error['msg']}. Change it with --set {key}=VALUE."
-    for part in error["loc"][:-1]:
-        values = values[str(part)]
-    known = [name for name in values if name != error["loc"][-1]] if len(error["loc"]) > 1 else list(Recipe.model_fields)
-    return f"There is no recipe key '{key}'. {nearest(str(error['loc'][-1]), known)}"
+    *path, last = (str(part) for part in error["loc"])
+    for part in path:
+        values = values[part]
+    known = [name for name in values if name != last] if path else list(Recipe.model_fields)
+    return f"There is no recipe key '{key}'. {nearest(last, known)}"
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -1,0 +1,70 @@
+"""Where pretrained weights are to be had; nothing is downloaded here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """Where the pretrained weights of one backbone are to be had."""
+
+    backbone: str
+    form: str
+    """Which of the backbone's published forms the file at `url` has."""
+    url: str
+    licence: str
+    size: str
+    """Download size in words."""
+    origin: str
+    """Who trained them, and on what."""
+    sha256: str = ""
+    """Of the file at `url`: whole, its first digits where no more is published, or empty."""
+
+    def describes(self, sha256: str) -> bool:
+        """Whether that is the hash of the published file."""
+        return bool(self.sha256) and sha256.startswith(self.sha256)
+
+
+def _torchvision(backbone: str, sha256: str, size: str) -> WeightSource:
+    return WeightSource(
+        backbone=backbone,
+        form="torchvision",
+        url=f"https://download.pytorch.org/models/{backbone}-{sha256}.pth",
+        licence="BSD-3-Clause (torchvision); ImageNet's own terms are for research",
+        size=size,
+        origin="torchvision, ImageNet-1k (IMAGENET1K_V1); He et al., CVPR 2016",
+        sha256=sha256,
+    )
+
+
+WEIGHTS: Mapping[str, WeightSource] = {
+    "mn04/audioset": WeightSource(
+        backbone="mn04",
+        form="efficientat",
+        url="https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/mn04_as_mAP_432.pt",
+        licence="MIT",
+        size="4 MB",
+        origin="AudioSet, mAP 0.432; Schmid, Koutini, Widmer, ICASSP 2023",
+        sha256="899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    ),
+    "ast/audioset-10-10": WeightSource(
+        backbone="ast",
+        form="original",
+        url="https://www.dropbox.com/s/cv4knew8mvbrnvq/audioset_0.4593.pth?dl=1",
+        licence="BSD-3-Clause",
+        size="350 MB",
+        origin="ImageNet and AudioSet, mAP 0.459; Gong, Chung, Glass, Interspeech 2021",
+        sha256="dfc313e5082dc37ece8bd3bd6e7ea8bfee6598179a14eedd15c1727ad0af788f",
+    ),
+    "ast/audioset-10-10-hf": WeightSource(
+        backbone="ast",
+        form="hugging-face",
+        url="https://huggingface.co/MIT/ast-finetuned-audioset-10-10-0.4593/resolve/main/model.safetensors",
+        licence="BSD-3-Clause",
+        size="346 MB",
+        origin="ImageNet and AudioSet, mAP 0.459; Gong, Chung, Glass, Interspeech 2021",
+    ),
+    "resnet18/imagenet": _torchvision("resnet18", "f37072fd", "45 MB"),
+    "resnet34/imagenet": _torchvision("resnet34", "b627a593", "83 MB"),
+    "resnet50/imagenet": _torchvision("resnet50", "0676ba61", "98 MB"),
+}

@@ -1,0 +1,252 @@
+"""The Audio Spectrogram Transformer.
+
+Gong, Chung, Glass, Interspeech 2021 (arXiv:2104.01778); blocks of DeiT, Touvron et al. 2021 (arXiv:2012.12877).
+Parameters are named as in the published checkpoints, without their prefix.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from add4rsc.audio.frontend import FrontEnd
+from add4rsc.backbones import backbones
+from add4rsc.backbones._base import AbstractBackbone, Converter, State
+from add4rsc.errors import CheckpointError
+
+Grid = tuple[int, int]
+"""Patches along mel and along time; patches are flattened in this order."""
+
+PositionTable = Literal["interpolated", "cut", "transposed"]
+
+N_TOKENS = 2
+"""Class token and distillation token, before the patches."""
+
+PUBLISHED_GRIDS = {1212: (12, 101), 512: (8, 64), 576: (24, 24), 196: (14, 14)}
+"""By their number of patches: AudioSet at strides 10 and 16 (128 mels, 1024 frames); DeiT at 384 and 224 pixels."""
+
+LAYER_NORM_EPS = 1e-6
+"""DeiT's; 1e-12, which Hugging Face's configuration names, moves features by 9e-4."""
+
+HUGGING_FACE_NAMES = (
+    (r"^audio_spectrogram_transformer\.", ""),
+    (r"^embeddings\.(cls_token)$", r"\1"),
+    (r"^embeddings\.distillation_token$", "dist_token"),
+    (r"^embeddings\.position_embeddings$", "pos_embed"),
+    (r"^embeddings\.patch_embeddings\.projection\.", "patch_embed.proj."),
+    (r"^layernorm\.", "norm."),
+    (r"^(?:encoder\.layer|layers)\.(\d+)\.", r"blocks.\1."),
+    (r"\.layernorm_before\.", ".norm1."),
+    (r"\.layernorm_after\.", ".norm2."),
+    (r"\.attention\.attention\.(query|key|value)\.", r".attn.\1."),
+    (r"\.attention\.q_proj\.", ".attn.query."),
+    (r"\.attention\.k_proj\.", ".attn.key."),
+    (r"\.attention\.v_proj\.", ".attn.value."),
+    (r"\.attention\.(?:output\.dense|o_proj)\.", ".attn.proj."),
+    (r"\.intermediate\.dense\.", ".mlp.fc1."),
+    (r"(blocks\.\d+)\.output\.dense\.", r"\1.mlp.fc2."),
+)
+"""Names in hub files (and transformers 4), and in memory since transformers 5, to ours; applied in this order."""
+
+
+def convert_original(state: State) -> State | None:
+    """The authors' checkpoint: prefix `module.v.` or `v.`, and heads that we do not have."""
+    bare = {re.sub(r"^(module\.)?(v\.)?", "", name): tensor for name, tensor in state.items()}
+    if "dist_token" not in bare:
+        return None
+    return {name: tensor for name, tensor in bare.items() if not re.match(r"(head|head_dist|mlp_head)\.", name)}
+
+
+def convert_hugging_face(state: State) -> State | None:
+    """A checkpoint of transformers, whose query, key and value are three matrices."""
+    renamed = {_rename_hugging_face(name): tensor for name, tensor in state.items() if "classifier." not in name}
+    if "dist_token" not in renamed or "dist_token" in state:
+        return None
+    for name in [name for name in renamed if ".attn.query." in name]:
+        parts = [renamed.pop(name.replace(".query.", f".{part}."), None) for part in ("query", "key", "value")]
+        found = [part for part in parts if part is not None]
+        renamed[name.replace(".query.", ".qkv.")] = torch.cat(found)
+    return renamed
+
+
+def _rename_hugging_face(name: str) -> str:
+    for pattern, replacement in HUGGING_FACE_NAMES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def resize_positions(
+    table: Float[Tensor, "1 position dim"], source: Grid, target: Grid, *, cuts: bool = False
+) -> Float[Tensor, "1 resized dim"]:
+    """Bring a table of positions, tokens first, from one grid to another, bilinearly.
+
+    With `cuts`, an axis that shrinks keeps its middle instead, as in the release of the AST.
+    """
+    image = table[:, N_TOKENS:].mT.unflatten(-1, source)
+    if cuts:
+        for axis, n_patches in zip((-2, -1), target, strict=True):
+            n_kept = min(n_patches, image.shape[axis])
+            image = image.narrow(axis, image.shape[axis] // 2 - n_kept // 2, n_kept)
+    if image.shape[-2:] != target:
+        image = functional.interpolate(image, size=target, mode="bilinear", align_corners=False)
+    return torch.cat([table[:, :N_TOKENS], image.flatten(-2).mT], dim=1)
+
+
+def fit_published_positions(
+    table: Float[Tensor, "1 position dim"], grid: Grid, position_table: PositionTable
+) -> Float[Tensor, "1 resized dim"]:
+    """Bring a pretrained table of positions to a network's grid.
+
+    Raises:
+        CheckpointError: if the grid of the table cannot be told from its length.
+    """
+    n_patches = table.shape[1] - N_TOKENS
+    source = PUBLISHED_GRIDS.get(n_patches, (grid[0], n_patches // grid[0]))
+    if source[0] * source[1] != n_patches:
+        raise CheckpointError(
+            f"A table of {n_patches} positions is of no known grid; known are {sorted(PUBLISHED_GRIDS)} and multiples "
+            f"of {grid[0]}. Give the backbone the n_mels, patch_size and stride that the checkpoint was trained with."
+        )
+    target = table_grid(grid, position_table)
+    return resize_positions(table, source, target, cuts=position_table != "interpolated")
+
+
+def table_grid(grid: Grid, position_table: PositionTable) -> Grid:
+    """The grid that a table of positions is made for, which may have mel and time exchanged."""
+    return (grid[1], grid[0]) if position_table == "transposed" else grid
+
+
+class PatchEmbedding(nn.Module):
+    """Project overlapping patches of the spectrogram."""
+
+    def __init__(self, dim: int, patch_size: Grid, stride: Grid) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, dim, patch_size, stride)
+
+    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch dim mel_patch time_patch"]:
+        """Return the patches on their grid."""
+        return self.proj(log_mel.mT[:, None])
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one matrix for queries, keys and values."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
+        """Mix positions."""
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
+        heads = functional.scaled_dot_product_attention(query, key, value)
+        return self.proj(heads.transpose(1, 2).flatten(-2))
+
+
+class FeedForward(nn.Module):
+    """Two layers with GELU between, four times as wide inside."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, 4 * dim)
+        self.fc2 = nn.Linear(4 * dim, dim)
+
+    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
+        """Transform each position."""
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A transformer layer, normalised before each part."""
+
+    def __init__(self, dim: int, n_heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.attn = SelfAttention(dim, n_heads)
+        self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.mlp = FeedForward(dim)
+
+    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
+        """Return the layer's output."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+@backbones.register("ast")
+class AudioSpectrogramTransformer(AbstractBackbone):
+    """The AST: DeiT-base-distilled on overlapping patches; its features are the mean of the two tokens.
+
+    The table of positions belongs to `n_mels` and `n_frames`; for inputs of another length it is resized as they come.
+
+    `position_table` says how a pretrained table gets to another grid: `"interpolated"` bilinearly; `"cut"` as in the
+    AST's release, where an axis that shrinks keeps its middle; `"transposed"` as in Patch-Mix (Bae et al. 2023) and all
+    that built on it, whose table is made for mel and time exchanged, so that positions are scrambled.
+    """
+
+    forms: ClassVar[Mapping[str, Converter]] = {"original": convert_original, "hugging-face": convert_hugging_face}
+    tiny: ClassVar[Mapping[str, Any]] = {"dim": 32, "n_layers": 2, "n_heads": 4, "n_frames": 256}
+
+    def __init__(
+        self,
+        *,
+        patch_size: Sequence[int] = (16, 16),
+        stride: Sequence[int] = (10, 10),
+        dim: int = 768,
+        n_layers: int = 12,
+        n_heads: int = 12,
+        n_mels: int = 128,
+        n_frames: int = 1024,
+        position_table: PositionTable = "interpolated",
+    ) -> None:
+        super().__init__()
+        self.n_features = dim
+        self.position_table: PositionTable = position_table
+        patch, step = (patch_size[0], patch_size[1]), (stride[0], stride[1])
+        self.grid = ((n_mels - patch[0]) // step[0] + 1, (n_frames - patch[1]) // step[1] + 1)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, N_TOKENS + self.grid[0] * self.grid[1], dim))
+        self.patch_embed = PatchEmbedding(dim, patch, step)
+        self.blocks = nn.Sequential(*(Block(dim, n_heads) for _ in range(n_layers)))
+        self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.resizers: Mapping[str, Callable[[Tensor], Tensor]] = {
+            "pos_embed": partial(fit_published_positions, grid=self.grid, position_table=position_table)
+        }
+        self._initialise()
+
+    @staticmethod
+    def front_end() -> FrontEnd:
+        """The AST's features."""
+        return FrontEnd()
+
+    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch feature"]:
+        """Summarise each cycle."""
+        return self.encode(self.patch_embed(log_mel))
+
+    def encode(self, patches: Float[Tensor, "batch dim mel_patch time_patch"]) -> Float[Tensor, "batch feature"]:
+        """Summarise patches that `patch_embed` has made, and that a method may have changed since."""
+        tokens = torch.cat([self.cls_token, self.dist_token], dim=1).expand(patches.shape[0], -1, -1)
+        positions = self.positions((patches.shape[-2], patches.shape[-1]))
+        encoded = self.blocks(torch.cat([tokens, patches.flatten(-2).mT], dim=1) + positions)
+        return self.norm(encoded[:, :N_TOKENS]).mean(dim=1)
+
+    def positions(self, grid: Grid) -> Float[Tensor, "1 position dim"]:
+        """The table of positions for a grid of patches."""
+        if grid == self.grid:
+            return self.pos_embed
+        source, target = (table_grid(a_grid, self.position_table) for a_grid in (self.grid, grid))
+        return resize_positions(self.pos_embed, source, target, cuts=self.position_table != "interpolated")
+
+    def _initialise(self) -> None:
+        for table in (self.cls_token, self.dist_token, self.pos_embed):
+            nn.init.trunc_normal_(table, std=0.02)
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,154 @@
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+from transformers import ASTConfig, ASTForAudioClassification, ASTModel
+
+from add4rsc.backbones.ast import (
+    AudioSpectrogramTransformer,
+    convert_hugging_face,
+    convert_original,
+    fit_published_positions,
+    resize_positions,
+)
+from add4rsc.backbones.weights import load_weights
+from add4rsc.errors import CheckpointError
+
+SMALL = {"dim": 24, "n_layers": 2, "n_heads": 3}
+
+
+@pytest.fixture(scope="module")
+def published():
+    config = ASTConfig(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=96, layer_norm_eps=1e-6
+    )
+    config.max_length, config.num_mel_bins = 256, 128
+    torch.manual_seed(0)
+    model = ASTForAudioClassification(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.1)
+    return model
+
+
+def small_ast(**options) -> AudioSpectrogramTransformer:
+    return AudioSpectrogramTransformer(**(SMALL | {"n_frames": 256} | options)).eval()
+
+
+def test_equals_the_released_network_on_its_own_weights(golden):
+    tensors = load_file(golden / "ast_tiny.safetensors")
+    backbone = AudioSpectrogramTransformer(
+        dim=64, n_layers=2, n_heads=4, stride=(16, 16), n_mels=256, n_frames=1024
+    ).eval()
+    state = convert_original({f"module.{key[3:]}": value for key, value in tensors.items() if key.startswith("sd.")})
+    backbone.load_state_dict(state)
+    log_mel = torch.randn(1, 1, 1024, 256, generator=torch.Generator().manual_seed(1))[0]
+    head = tensors["x_seed1_head"]
+    assert torch.equal(log_mel[0, : head.shape[0]], head)
+    tokens = []
+    for block in backbone.blocks:
+        block.register_forward_hook(lambda module, inputs, output: tokens.append(output[:, :8]))
+    with torch.no_grad():
+        features = backbone(log_mel)
+    torch.testing.assert_close(features, tensors["feat"], atol=2e-6, rtol=0)
+    for layer in range(2):
+        torch.testing.assert_close(tokens[layer], tensors[f"block{layer}_tokens_first8"], atol=2e-6, rtol=0)
+
+
+def test_equals_transformers_on_names_in_memory(published, generator):
+    backbone = small_ast()
+    state = convert_hugging_face(published.state_dict())
+    backbone.load_state_dict(state)
+    check_equal(backbone, published.audio_spectrogram_transformer, generator)
+
+
+def test_equals_transformers_on_names_in_its_files(published, generator, tmp_path):
+    published.save_pretrained(tmp_path)
+    names = load_file(tmp_path / "model.safetensors").keys()
+    assert any("encoder.layer.0.attention.attention.query" in name for name in names)
+    backbone = small_ast()
+    report = load_weights(backbone, tmp_path / "model.safetensors")
+    assert set(report.matched) == set(backbone.state_dict())
+    assert not report.extra
+    check_equal(backbone, published.audio_spectrogram_transformer, generator)
+
+
+def check_equal(backbone: AudioSpectrogramTransformer, reference: ASTModel, generator: torch.Generator) -> None:
+    log_mel = torch.randn(2, 256, 128, generator=generator)
+    with torch.no_grad():
+        expected = reference(log_mel).pooler_output
+        torch.testing.assert_close(backbone(log_mel), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_converters_leave_our_names_and_refuse_others():
+    state = small_ast().state_dict()
+    assert convert_original(state).keys() == state.keys()
+    assert convert_hugging_face(state) is None
+    assert convert_original({"conv1.weight": torch.zeros(1)}) is None
+    assert convert_hugging_face({"conv1.weight": torch.zeros(1)}) is None
+
+
+def table(image: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return torch.cat([tokens, image.flatten(1).T[None]], dim=1)
+
+
+def test_resizing_keeps_mel_and_time_apart():
+    row, column = torch.meshgrid(torch.arange(12.0), torch.arange(101.0), indexing="ij")
+    tokens = torch.tensor([[[7.0, 8.0], [9.0, 10.0]]])
+    resized = fit_published_positions(table(torch.stack([row, column]), tokens), (12, 50), "interpolated")
+    assert torch.equal(resized[:, :2], tokens)
+    mel, time = resized[0, 2:].T.unflatten(1, (12, 50))
+    torch.testing.assert_close(mel, torch.arange(12.0)[:, None].expand(12, 50), atol=1e-5, rtol=0)
+    centres = (torch.arange(50) + 0.5) * 101 / 50 - 0.5
+    torch.testing.assert_close(time, centres.expand(12, 50), atol=1e-4, rtol=0)
+
+
+def test_cut_keeps_the_middle_of_an_axis_that_shrinks(generator):
+    image = torch.randn(3, 12, 101, generator=generator)
+    tokens = torch.randn(1, 2, 3, generator=generator)
+    cut = fit_published_positions(table(image, tokens), (12, 79), "cut")
+    assert torch.equal(cut, table(image[:, :, 50 - 39 : 50 + 40], tokens))  # 50 - int(79 / 2), 79 columns
+
+
+def test_transposed_scrambles_as_patch_mix_does(generator):
+    """Patch-Mix names 798 mels and 128 frames, so that 79 x 12 positions meet 12 x 79 patches in flattened order."""
+    image = torch.randn(3, 12, 101, generator=generator)
+    tokens = torch.randn(1, 2, 3, generator=generator)
+    expected = functional.interpolate(image[None, :, :, 44:56], size=(79, 12), mode="bilinear")[0]
+    scrambled = fit_published_positions(table(image, tokens), (12, 79), "transposed")
+    torch.testing.assert_close(scrambled, table(expected, tokens))
+
+
+def test_transposed_table_is_scrambled_even_where_its_length_fits(tmp_path):
+    pretrained = small_ast(n_frames=1024)
+    torch.save({f"module.v.{key}": value for key, value in pretrained.state_dict().items()}, tmp_path / "ast.pth")
+    plain, scrambled = small_ast(n_frames=1024), small_ast(n_frames=1024, position_table="transposed")
+    load_weights(plain, tmp_path / "ast.pth")
+    load_weights(scrambled, tmp_path / "ast.pth")
+    assert torch.equal(plain.pos_embed, pretrained.pos_embed)
+    assert not torch.allclose(scrambled.pos_embed, pretrained.pos_embed)
+    assert torch.equal(scrambled.norm.weight, pretrained.norm.weight)
+
+
+@pytest.mark.parametrize("position_table", ["interpolated", "cut", "transposed"])
+def test_other_lengths_use_a_resized_table(position_table):
+    backbone = small_ast(position_table=position_table)
+    resized = backbone.positions((12, 79))
+    source, target = ((25, 12), (79, 12)) if position_table == "transposed" else ((12, 25), (12, 79))
+    assert torch.equal(resized, resize_positions(backbone.pos_embed, source, target))
+    assert backbone.positions((12, 25)) is backbone.pos_embed
+
+
+def test_another_grid_loads(tmp_path, generator):
+    """AudioSet's table, made for a stride of 10 and 128 mels, in the network that ADD4RSC builds."""
+    torch.save(small_ast(n_frames=1024).state_dict(), tmp_path / "ast.pth")
+    backbone = small_ast(n_mels=256, n_frames=1024, stride=(16, 16))
+    report = load_weights(backbone, tmp_path / "ast.pth")
+    assert "pos_embed" in report.matched
+    assert backbone.pos_embed.shape == (1, 2 + 16 * 64, 24)
+    assert backbone(torch.randn(1, 1024, 256, generator=generator)).isfinite().all()
+
+
+def test_a_table_of_no_known_grid_is_refused():
+    with pytest.raises(CheckpointError, match="1213 positions is of no known grid"):
+        fit_published_positions(torch.zeros(1, 1215, 4), (12, 101), "interpolated")
