@@ -102,13 +102,13 @@ class Add4Rsc(AbstractMethod):
 
 @recipes.register("add4rsc/mn04")
 def add4rsc_mn04() -> Recipe:
-    """The ADD layer (`fixed`) before EfficientAT's mn04; otherwise as `fine_tuning/mn04`."""
+    """The ADD layer (`fixed`, heads 32 wide as released) before EfficientAT's mn04; otherwise as `fine_tuning/mn04`."""
     return Recipe(
         name="add4rsc/mn04",
         method="add4rsc",
         backbone="mn04",
         weights="mn04/audioset",
-        options={"preset": "fixed"},
+        options={"preset": "fixed", "add": {"n_heads": 4}},
         crop=Crop(duration=3.0),
         augmentation=SpectrogramAugmentation(
             n_time_masks=1, max_time_mask=40, n_mel_masks=1, max_mel_mask=16, time_shift=0.5, level_shift=0.2
