@@ -22,8 +22,8 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 lint: .venv/.dev
-	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks docs results
+	$(BIN)/ruff check src tests benchmarks docs results
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 

@@ -1,0 +1,106 @@
+"""Fill the tables of README.md from the files under results/; `--check` only says whether they are up to date.
+
+Usage: python docs/render_tables.py [--check]
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+METHODS = ("fine_tuning-mn04", "add4rsc-mn04")
+TESTS = {
+    "sprsound2022/cycle-4/inter": "SPRSound 2022, complete inter-patient test",
+    "icbhi2017-subset/cycle-4/official": "ICBHI 2017 **subset**, official split",
+    "icbhi2017-subset/cycle-4/patient-folds-5": "ICBHI 2017 **subset**, five folds by patient",
+}
+
+
+def _read(place: str, method: str, name: str = "summary.json") -> dict[str, Any]:
+    return json.loads((RESULTS / place / method / name).read_text())
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _with_interval(summary: dict[str, Any], name: str) -> str:
+    low, high = summary["intervals"][name]
+    return f"{_percent(summary[name])} ({_percent(low)} to {_percent(high)})"
+
+
+def scores() -> str:
+    """One row a test and method; 95 % intervals from a bootstrap over patients."""
+    lines = [
+        "| test | method | cycles / patients | Sp | Se | Score (95 %) | Score, binary (95 %) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for place, title in TESTS.items():
+        for method in METHODS:
+            found = _read(place, method)
+            counts = f"{found['n_cycles']} / {found['n_patients']}"
+            parts = [title, method.replace("-", "/", 1), counts, _percent(found["specificity"])]
+            parts += [
+                _percent(found["sensitivity"]),
+                _with_interval(found, "score"),
+                _with_interval(found, "score_binary"),
+            ]
+            lines.append(f"| {' | '.join(parts)} |")
+        lines.append(f"| {title} | always normal | | 100.0 | 0.0 | 50.0 | 50.0 |")
+    return "\n".join(lines)
+
+
+def stethoscopes() -> str:
+    """The official split of the subset, by stethoscope."""
+    place = "icbhi2017-subset/cycle-4/official"
+    training = _read(place, METHODS[0], "run.json")["split"]["subsets"]["train"]["cycles_per_stethoscope"]
+    lines = [
+        "| stethoscope | training cycles | test cycles | method | Sp | Se | Score |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for method in METHODS:
+        for name, group in _read(place, method)["per_stethoscope"].items():
+            shares = [_percent(group[part]) for part in ("specificity", "sensitivity", "score")]
+            counts = [str(training.get(name, 0)), str(group["n_cycles"])]
+            lines.append(f"| {' | '.join([name, *counts, method.replace('-', '/', 1), *shares])} |")
+    return "\n".join(lines)
+
+
+def costs() -> str:
+    """What each run took."""
+    lines = ["| command | parameters | seconds, training and test |", "|---|---|---|"]
+    for place in list(TESTS)[:2]:
+        for method in METHODS:
+            run = _read(place, method, "run.json")
+            command = (RESULTS / place / method / "command.txt").read_text().strip()
+            lines.append(f"| `{command}` | {run['n_parameters']:,} | {run['seconds']:.0f} |")
+    return "\n".join(lines)
+
+
+def demo() -> str:
+    """The first output that a user sees."""
+    return "```text\n" + (RESULTS / "demo" / "output.txt").read_text().rstrip() + "\n```"
+
+
+TABLES: dict[str, Callable[[], str]] = {"scores": scores, "stethoscopes": stethoscopes, "costs": costs, "demo": demo}
+
+
+def render(text: str) -> str:
+    """The text with every table block filled anew."""
+    return BLOCK.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}\n{match[3]}", text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    readme = ROOT / "README.md"
+    rendered = render(readme.read_text())
+    if parser.parse_args().check:
+        sys.exit(0 if rendered == readme.read_text() else "README.md is not up to date: python docs/render_tables.py")
+    readme.write_text(rendered)
