@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -17,9 +18,9 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on standard output."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(highlight=False).print(table)
@@ -53,8 +54,8 @@ def _print_confusion(result: dict[str, Any]) -> None:
         score = result["per_class"][name]
         shares = [_number(score[part]) for part in ("recall", "precision", "f1")]
         rows.append([name, *map(str, counts), *shares])
-    decided = [f"-> {name}" for name in result["classes"]]
-    print_table("labels (rows) and decisions", ["", *decided, "recall", "precision", "F1"], rows)
+    columns = ["", *result["classes"], "recall", "precision", "F1"]
+    print_table("labels in rows, decisions in columns", columns, rows)
 
 
 def _print_groups(groups: dict[str, dict[str, Any]]) -> None:

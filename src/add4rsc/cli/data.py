@@ -29,11 +29,11 @@ def obtain(
     dataset = datasets.get(name)
     typer.echo(describe(dataset))
     if download:
-        for path in fetch_all(dataset, folder or Path(name), _ByteBars()):
+        for path in fetch_all(dataset, folder or Path(name), ByteBars()):
             typer.echo(f"fetched {path}")
 
 
-class _ByteBars:
+class ByteBars:
     """One bar a file, in bytes."""
 
     def __init__(self) -> None:
@@ -44,6 +44,7 @@ class _ByteBars:
         self._tasks: dict[str, Any] = {}
 
     def __call__(self, file: str, n_present: int, n_bytes: int | None) -> None:
+        """Show how much of a file is there."""
         self._bars.start()
         if file not in self._tasks:
             self._tasks[file] = self._bars.add_task(file, total=n_bytes)
@@ -69,7 +70,7 @@ def verify(
     else:
         rows = [[problem.file, problem.problem, problem.remedy] for problem in report.problems]
         if rows:
-            print_table(f"{len(rows)} problems", ["file", "problem", "remedy"], rows)
+            print_table("problems", ["file", "problem", "remedy"], rows)
         classes = ", ".join(f"{name} {count}" for name, count in report.cycles_per_class.items())
         counts = f"{report.n_recordings} recordings, {report.n_patients} patients, {report.n_cycles} cycles"
         typer.echo(f"{report.dataset}: {counts} ({classes})")
@@ -77,7 +78,7 @@ def verify(
         typer.echo(
             "This is the complete corpus." if report.complete else f"This is a part of the published corpus: {share}."
         )
-    if not report.complete or report.problems:
+    if not report.complete:
         raise typer.Exit(3)
 
 
@@ -110,18 +111,20 @@ def split(
 
 
 def _print_split(report: dict[str, Any]) -> None:
+    subsets = report["subsets"]
+    counts = ("n_recordings", "n_patients", "n_cycles")
     rows = [
-        [name, *(str(subset[key]) for key in ("n_recordings", "n_patients", "n_cycles"))]
-        + [str(count) for count in subset["cycles_per_class"].values()]
-        + [", ".join(f"{key} {count}" for key, count in subset["cycles_per_stethoscope"].items())]
-        for name, subset in report["subsets"].items()
+        [name, *(str(subset[key]) for key in counts), *map(str, subset["cycles_per_class"].values())]
+        for name, subset in subsets.items()
     ]
-    classes = list(report["subsets"]["train"]["cycles_per_class"])
-    print_table(
-        f"{report['split']}, {report['task']}",
-        ["subset", "recordings", "patients", "cycles", *classes, "cycles per stethoscope"],
-        rows,
-    )
+    columns = ["subset", "recordings", "patients", "cycles", *subsets["train"]["cycles_per_class"]]
+    print_table(f"{report['split']}, {report['task']}", columns, rows)
+    stethoscopes = sorted({key for subset in subsets.values() for key in subset["cycles_per_stethoscope"]})
+    rows = [
+        [name, *(str(subset["cycles_per_stethoscope"].get(key, 0)) for key in stethoscopes)]
+        for name, subset in subsets.items()
+    ]
+    print_table("cycles per stethoscope", ["subset", *stethoscopes], rows)
     shared = report["patients_in_two_subsets"]
     if shared:
         listed = ", ".join(shared) if len(shared) <= 10 else f"{', '.join(shared[:10])} and {len(shared) - 10} more"
