@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from add4rsc.datasets.synthetic import synthesise
+
 SHARED = Path(os.environ.get("ADD4RSC_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 DATA = Path(os.environ.get("ADD4RSC_DATA", SHARED / "data"))
 
@@ -34,3 +36,21 @@ def shared_weights() -> Path:
 @pytest.fixture
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def made_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """14 made recordings of two training and two test patients, in the layout of ICBHI 2017. Not to be written to."""
+    return synthesise(tmp_path_factory.mktemp("made") / "corpus", n_recordings=14, seed=0)
+
+
+@pytest.fixture(scope="session")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def feature_cache(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keeps features, which all tests share, out of the user's own folder."""
+    monkeypatch.setenv("ADD4RSC_HOME", str(shared_home))
+    return shared_home

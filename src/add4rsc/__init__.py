@@ -1,5 +1,26 @@
 """Adaptive differential denoising for respiratory sound classification. Research use only, not a medical device."""
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from add4rsc.inference.model import Model
 
 __version__ = version("add4rsc")
+
+
+def load(model: "Path | str | None" = None) -> "Model":
+    """Open a model, to classify recordings with.
+
+    Args:
+        model: an ONNX file, or the folder of a training run; None for the one that the package carries.
+
+    Raises:
+        CheckpointError: if there is no such model, or it is damaged.
+    """
+    from add4rsc.inference.model import Model
+    from add4rsc.inference.opening import open_classifier
+
+    return Model(open_classifier(model))

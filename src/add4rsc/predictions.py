@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from add4rsc.errors import PredictionsError
 
+NORMAL = "normal"
 COLUMNS = ("cycle_id", "recording", "patient", "start", "end", "label", "decision")
 SUM_TOLERANCE = 5e-3
 """How far from 1 a row of probabilities may sum: tables written by other software round them."""
@@ -19,7 +20,7 @@ SUM_TOLERANCE = 5e-3
 class Predictions:
     """A table with the columns of `COLUMNS`, then one probability `p_CLASS` a class, then any others.
 
-    `label` and `decision` are class names. The first class is the normal one.
+    `label` and `decision` are class names. The first class is the normal one, and is called so.
     """
 
     table: pd.DataFrame
@@ -66,8 +67,9 @@ def read_predictions(path: Path) -> Predictions:
     try:
         table = pd.read_csv(path, dtype=dict.fromkeys(("cycle_id", "recording", "patient", "label", "decision"), str))
     except (ValueError, UnicodeDecodeError) as error:
+        told = " ".join(str(error).split())
         raise PredictionsError(
-            f"{path}: is not a CSV table ({error}). Write it with a comma and a header row."
+            f"{path}: is not a CSV table ({told}). Write it with commas, a header row, and as many values in every row."
         ) from error
     problem = _first_problem(table)
     if problem:
@@ -76,23 +78,55 @@ def read_predictions(path: Path) -> Predictions:
 
 
 def _classes(table: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(str(name)[2:] for name in table.columns if str(name).startswith("p_"))
+    """The classes in the order of their columns, but `normal` first, wherever another program has put it."""
+    names = [str(name)[2:] for name in table.columns if str(name).startswith("p_")]
+    return tuple(sorted(names, key=lambda name: name != NORMAL))
 
 
 def _first_problem(table: pd.DataFrame) -> str:
     """What is wrong with a table, with its remedy; empty if nothing is."""
     missing = [name for name in COLUMNS if name not in table]
     if missing:
-        return f"lacks the columns {', '.join(missing)}. A table of predictions has {', '.join(COLUMNS)} and p_CLASS."
+        hint = " Separate the values by commas, not semicolons." if ";" in str(table.columns[0]) else ""
+        needed = f"A table of predictions has {', '.join(COLUMNS)} and p_CLASS."
+        return f"lacks the columns {', '.join(missing)}. {needed}{hint}"
     classes = _classes(table)
     if len(classes) < 2:
-        return "has fewer than two probability columns. Add one p_CLASS column a class, the normal class first."
+        return "has fewer than two probability columns. Add one p_CLASS column a class."
+    if NORMAL not in classes:
+        return f"has no column p_{NORMAL}, only p_{', p_'.join(classes)}. Name the class of healthy sounds '{NORMAL}'."
     if table.empty:
         return "has no rows. Write one row a cycle."
+    empty = _first_empty(table)
+    if empty:
+        return empty
     repeated = table.index[table["cycle_id"].duplicated()]
     if len(repeated):
         return f"row {repeated[0] + 2} repeats cycle {table['cycle_id'][repeated[0]]}. Keep one row a cycle."
-    return _first_bad_value(table, classes)
+    return _first_bad_time(table) or _first_bad_value(table, classes)
+
+
+def _first_empty(table: pd.DataFrame) -> str:
+    for column in COLUMNS:
+        empty = table.index[table[column].isna()]
+        if len(empty):
+            reason = "is not a time in seconds" if column in ("start", "end") else "is empty"
+            return f"row {empty[0] + 2}: {column} {reason}. Fill every one of {', '.join(COLUMNS)}."
+    return ""
+
+
+def _first_bad_time(table: pd.DataFrame) -> str:
+    start, end = (pd.to_numeric(table[column], errors="coerce") for column in ("start", "end"))
+    for column, times in (("start", start), ("end", end)):
+        words = table.index[~np.isfinite(times)]
+        if len(words):
+            found = table[column][words[0]]
+            return f"row {words[0] + 2}: {column} is not a time in seconds but '{found}'. Write a number such as 1.25."
+    turned = table.index[(start < 0) | (start >= end)]
+    if len(turned):
+        row = turned[0]
+        return f"row {row + 2}: a cycle from {start[row]} to {end[row]}; expected 0 <= start < end, in seconds."
+    return ""
 
 
 def _first_bad_value(table: pd.DataFrame, classes: tuple[str, ...]) -> str:

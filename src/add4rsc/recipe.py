@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
+from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.errors import RecipeError
 from add4rsc.protocol.selection import Selection
 from add4rsc.terms import Settings
@@ -21,6 +22,8 @@ class Optimiser(Settings):
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled for `adamw`, an L2 term for the others; biases and normalisation weights are left out of it."""
+    decay_all: bool = False
+    """Let biases and normalisation weights decay too, as torch does unless told otherwise."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """For `sgd` alone."""
     clip_norm: float | None = Field(default=None, gt=0)
@@ -30,7 +33,10 @@ class Optimiser(Settings):
 class Schedule(Settings):
     """The learning rate over the steps, as a share of the optimiser's."""
 
-    shape: Literal["cosine", "constant"] = "cosine"
+    shape: Literal["cosine", "constant", "step"] = "cosine"
+    decay_epochs: tuple[int, ...] = ()
+    """For `step`: after each of these epochs the rate is multiplied by `decay_factor`."""
+    decay_factor: float = Field(default=0.1, gt=0, le=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
     """Linear rise from 0."""
     final_share: float = Field(default=1e-3, ge=0, le=1)
@@ -64,6 +70,10 @@ class Recipe(Settings):
     backbone: str
     weights: str | None = None
     """Pretrained weights by name (`add4rsc weights list`) or path; None starts from random ones."""
+    weights_left_out: tuple[str, ...] = ()
+    """Tensors of the backbone that keep their random start in spite of pretrained weights."""
+    start_from: str | None = None
+    """A run folder whose whole trained network is where this training starts; it replaces `weights`."""
     backbone_options: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     """The method's own settings."""
@@ -73,10 +83,14 @@ class Recipe(Settings):
     """None is the corpus' first task."""
     split: str | None = None
     """None is the corpus' first split."""
+    stethoscopes: tuple[str, ...] = ()
+    """Train and test on recordings of these alone; empty for all."""
     crop: Crop = Crop()
     front_end: FrontEnd | None = None
     """None is what the backbone was made for."""
     augmentation: SpectrogramAugmentation = SpectrogramAugmentation()
+    waveform: WaveformAugmentation = WaveformAugmentation()
+    """Changed copies of the training cycles; none by default."""
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     averaging: Averaging = Averaging()
@@ -92,6 +106,9 @@ class Recipe(Settings):
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     validation_seed: int = 0
     selection: Selection = Selection.VALIDATION
+    """The rule by which `predictions.csv` is made."""
+    also_select: tuple[Selection, ...] = ()
+    """Further rules; each gives a `predictions-RULE.csv` of the same training run."""
     paper: str = ""
     """Key of the publication (`add4rsc cite`)."""
     paper_selection: Selection | None = None
@@ -99,6 +116,11 @@ class Recipe(Settings):
     reported: Reported | None = None
     deviations: tuple[str, ...] = ()
     """Where the recipe departs from the publication, or fills what it does not say."""
+
+    @property
+    def selections(self) -> tuple[Selection, ...]:
+        """Every rule of selection that the run follows, its own first."""
+        return tuple(dict.fromkeys((self.selection, *self.also_select)))
 
 
 def change_recipe(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
@@ -150,3 +172,76 @@ def nearest(name: str, known: list[str]) -> str:
     """A hint for a mistyped name."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(sorted(known))}."
+
+
+class PatchMixQuirks(Settings):
+    """What the Patch-Mix code base does otherwise than it says (METHODS 1.3, 4.5); all off is the fixed form."""
+
+    scrambled_positions: bool = False
+    """The AST's table of positions is made for mel and time exchanged."""
+    partial_augmentation: bool = False
+    """SpecAugment happens if 1 >= a standard normal draw: for 84.1 % of the cycles."""
+    half_steps: bool = False
+    """Every step is averaged back into the weights, which halves it."""
+    test_selection: bool = False
+    """The epoch is chosen on the test set, and no patient is kept back for validation."""
+
+    def changes(self) -> dict[str, Any]:
+        """The recipe keys that the quirks set, the table of positions excepted."""
+        values: dict[str, Any] = {}
+        if self.partial_augmentation:
+            values["augmentation"] = PATCH_MIX["augmentation"].model_copy(update={"probability": NORMAL_BELOW_ONE})
+        if self.half_steps:
+            values["averaging"] = Averaging(kind="half-step", decay=0.5)
+        if self.test_selection:
+            values |= {"selection": Selection.TEST, "validation_share": 0.0}
+        return values
+
+
+AS_RELEASED = PatchMixQuirks(**dict.fromkeys(PatchMixQuirks.model_fields, True))
+
+NORMAL_BELOW_ONE = 0.8413447460685429
+"""Probability that a standard normal draw is at most 1."""
+
+PATCH_MIX: dict[str, Any] = {
+    "crop": Crop(duration=8.0, recording_fade=0.0625, repeat_fade=0.0625),
+    "augmentation": SpectrogramAugmentation(
+        n_time_masks=2, max_time_mask=160, n_mel_masks=2, max_mel_mask=48, mask_rule="patch-mix"
+    ),
+    "optimiser": Optimiser(name="adam", learning_rate=5e-5, weight_decay=1e-6, decay_all=True),
+    "schedule": Schedule(per_epoch=True),
+    "epochs": 50,
+    "batch_size": 8,
+    "drop_last": True,
+    "precision": "16-mixed",
+    "paper_selection": Selection.TEST,
+}
+"""The recipe that Patch-Mix, ADD4RSC and half of the field share (Bae et al. 2023, arXiv:2305.14032; METHODS 1.3).
+
+8 s of 16 kHz, filled by repetition; recordings and repeated cycles fade over 62.5 ms; SpecAugment; Adam with an L2 term
+on all weights; a cosine that moves between epochs; batches without the last, smaller one; half precision with scaled
+gradients. Class weights are those of a method.
+"""
+
+
+def patch_mix_recipe(
+    name: str, method: str, backbone: str, quirks: PatchMixQuirks | None = None, **changes: Any
+) -> Recipe:
+    """The shared recipe `PATCH_MIX` for a method and a backbone.
+
+    Args:
+        name: of the new recipe.
+        method: a registered method.
+        backbone: a registered backbone; `ast` and the residual networks start from their public weights.
+        quirks: what to repeat of the released code's; None for none.
+        changes: other keys of the recipe.
+    """
+    quirks = quirks or PatchMixQuirks()
+    values = PATCH_MIX | quirks.changes()
+    if backbone == "ast":
+        positions = "transposed" if quirks.scrambled_positions else "interpolated"
+        values |= {"weights": "ast/audioset-10-10"}
+        values |= {"backbone_options": {"n_frames": 798, "position_table": positions}}
+    elif backbone.startswith("resnet"):
+        values |= {"weights": f"{backbone}/imagenet"}
+    return Recipe(name=name, method=method, backbone=backbone, **(values | changes))

@@ -2,10 +2,10 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from add4rsc.errors import StorageError
 
@@ -16,23 +16,22 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         StorageError: if the disk is full or not writable; `path` is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with unfinished.open("xb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise StorageError(
-            f"{path} could not be written ({error.strerror}). What was there before is unharmed. "
+            f"{path} could not be written ({error.strerror or error}). What was there before is unharmed. "
             "Make room or choose another folder, then go on with --resume."
         ) from error
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def write_text(path: Path, text: str) -> None:

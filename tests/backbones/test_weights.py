@@ -1,5 +1,7 @@
 import dataclasses
 import hashlib
+import errno
+import os
 import re
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from add4rsc.backbones.weights import (
     weights_file,
     weights_folder,
 )
-from add4rsc.errors import CheckpointError, WrongUsageError
+from add4rsc.errors import CheckpointError, StorageError, WrongUsageError
 
 
 @pytest.fixture(autouse=True)
@@ -118,12 +120,11 @@ def test_an_interrupted_import_keeps_the_old_file(checkpoint, monkeypatch):
     path = import_weights(checkpoint).path
     before = path.read_bytes()
 
-    def fail(state, file, metadata):
-        Path(file).write_bytes(b"half")
-        raise OSError("No space left on device")
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(weights, "save_file", fail)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StorageError, match="No space left on device"):
         import_weights(checkpoint)
     assert [file.read_bytes() for file in path.parent.iterdir()] == [before]
 

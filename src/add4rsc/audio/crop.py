@@ -10,6 +10,15 @@ from pydantic import Field
 from add4rsc.terms import Settings
 
 
+class BandPass(Settings):
+    """A Butterworth band pass, run forwards and backwards so that nothing moves in time."""
+
+    order: int = Field(gt=0, le=10)
+    low: float = Field(default=200.0, gt=0)
+    high: float = Field(default=1800.0, gt=0)
+    """Corner frequencies in hertz; `high` is cut to just below half the sample rate."""
+
+
 class Crop(Settings):
     """How a respiratory cycle becomes a waveform of fixed length. All times in seconds."""
 
@@ -21,6 +30,8 @@ class Crop(Settings):
     """Linear fade-in and fade-out at the ends of the whole recording (62.5 ms in the Patch-Mix code base)."""
     repeat_fade: float = Field(default=0.0, ge=0)
     """Linear fade-out at the end of a cycle that was filled by repetition (62.5 ms in the same)."""
+    band_pass: BandPass | None = None
+    """Of the whole recording, before everything else."""
 
     def n_samples(self, sample_rate: int) -> int:
         """Samples in a cropped cycle."""
@@ -56,9 +67,20 @@ def crop_cycle(
 
 
 def fade_recording(waveform: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -> Float[ndarray, " sample"]:
-    """Fade a whole recording in and out as the crop asks."""
+    """Filter a whole recording, and fade it in and out, as the crop asks."""
+    if crop.band_pass is not None:
+        waveform = _pass_band(waveform, sample_rate, crop.band_pass)
     n_fade = round(crop.recording_fade * sample_rate)
     return fade(waveform, n_fade, n_fade)
+
+
+def _pass_band(waveform: Float[ndarray, " sample"], sample_rate: int, band_pass: BandPass) -> Float[ndarray, " sample"]:
+    from scipy import signal
+
+    corners = (band_pass.low, min(band_pass.high, 0.499 * sample_rate))
+    sections = signal.butter(band_pass.order, corners, btype="bandpass", fs=sample_rate, output="sos")
+    n_padded = min(3 * (2 * len(sections) + 1), len(waveform) - 1)
+    return signal.sosfiltfilt(sections, waveform, padlen=n_padded).astype(np.float32)
 
 
 def fade(waveform: Float[ndarray, " sample"], n_in: int, n_out: int) -> Float[ndarray, " sample"]:

@@ -38,6 +38,7 @@ __all__ = [
     "import_weights",
     "load_weights",
     "read_state",
+    "require_known",
     "verify_weights",
     "weights_file",
     "weights_folder",
@@ -94,7 +95,7 @@ def import_weights(file: Path, name: str | None = None) -> ImportReport:
             tensors of a backbone.
         WrongUsageError: if there is no such name.
     """
-    _require_known(name)
+    require_known(name)
     state, sha256 = read_state(file), file_sha256(file)
     backbone, form, converted = _recognise(file, state, [WEIGHTS[name].backbone] if name else backbones.names())
     name = name or _name_of(file, backbone, form, sha256)
@@ -160,7 +161,12 @@ def _verify(path: Path) -> WeightCheck:
     return WeightCheck(path, name)
 
 
-def _require_known(name: str | None) -> None:
+def require_known(name: str | None) -> None:
+    """Let a name of `WEIGHTS` pass, and None.
+
+    Raises:
+        WrongUsageError: for any other name, with the nearest one.
+    """
     if name is not None and name not in WEIGHTS:
         raise WrongUsageError(_unknown(name))
 

@@ -19,14 +19,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-VERBS = ("demo", "data", "listing", "training", "evaluation", "weights", "doctor")
+VERBS = (
+    "demo",
+    "data",
+    "listing",
+    "training",
+    "ablation",
+    "evaluation",
+    "prediction",
+    "reporting",
+    "exporting",
+    "comparison",
+    "published",
+    "explanation",
+    "weights",
+    "doctor",
+)
 """Modules of this folder, in the order of the help page."""
 
+TYPER_INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt."""
 
-def _show_version(wanted: bool) -> None:
+
+def _show_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"add4rsc {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()
@@ -47,12 +66,20 @@ def main() -> NoReturn:
     try:
         app(standalone_mode=True)
     except Add4rscError as error:
-        errors.print(f"[bold red]Error:[/] {_escape(str(error))}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("Stopped. A training run goes on from its last whole epoch with the same command and --resume.")
+        report_error(error)
+    except SystemExit as stop:
+        if stop.code != TYPER_INTERRUPTED:
+            raise
+        errors.print("Stopped. A training run or a batch goes on with the same command and --resume.")
         sys.exit(1)
     sys.exit(0)
+
+
+def report_error(error: Add4rscError) -> NoReturn:
+    """Print an error without its traceback, and exit with its code."""
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    errors.print(f"[bold red]Error:[/] {_escape(str(error))}")
+    sys.exit(error.exit_code)
 
 
 def _interrupt(_signal: int, _frame: object) -> NoReturn:

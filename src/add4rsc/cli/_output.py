@@ -34,17 +34,66 @@ def print_evaluation(result: dict[str, Any], title: str) -> None:
     low_high = result["intervals"]
     names = ["specificity", "sensitivity", "score", "sensitivity_binary", "score_binary"]
     rows = [[name.replace("_", " "), _number(result[name]), _range(low_high[name])] for name in names]
-    print_table(title, ["", "value", "95 % interval over patients"], rows)
+    print_table(_labelled(title, result), ["", "value", "95 % interval over patients"], rows)
     _print_confusion(result)
+    _print_other_measures(result)
     if len(result["per_stethoscope"]) > 1:
-        _print_groups(result["per_stethoscope"])
+        _print_groups(result["subgroups"]["stethoscope"])
+        others = [name.replace("_", " ") for name in result["subgroups"] if name != "stethoscope"]
+        typer.echo(f"--json has further groups, each with its interval: {', '.join(others)}.")
+    _print_selections(result.get("selections", {}))
     _print_footnotes(result)
+
+
+def _labelled(title: str, result: dict[str, Any]) -> str:
+    """The title, with a warning where the test set chose the epoch."""
+    return f"{title} - epoch chosen on the test set" if result["selection"] == "test" else title
+
+
+def _print_other_measures(result: dict[str, Any]) -> None:
+    names = {
+        "macro F1": result["macro_f1"],
+        "balanced accuracy": result["balanced_accuracy"],
+        "MCC": result["matthews_correlation"],
+        "Brier": result["brier"],
+        "calibration error": result["expected_calibration_error"],
+    }
+    typer.echo("  ".join(f"{name} {_number(value)}" for name, value in names.items()))
+    if result["split"].startswith("sprsound"):
+        parts = {"Score": "score", "AS": "average", "HS": "harmonic", "SE": "sensitivity", "SP": "specificity"}
+        told = "  ".join(f"{name} {_number(result['sprsound'][key])}" for name, key in parts.items())
+        generous = _number(result["sprsound_look_alikes"]["M"]["score"])
+        typer.echo(f"SPRSound (S): {told}; not comparable with it, but printed by some as Score: M {generous}")
+    if result["classes_without_cycles"]:
+        typer.echo(f"Without cycles, hence without shares: {', '.join(result['classes_without_cycles'])}.")
+
+
+def _print_selections(rules: dict[str, dict[str, Any]]) -> None:
+    """What each rule of selection gives of the same training, where there are several; values, or means over seeds."""
+    if len(rules) < 2:
+        return
+    names = ("specificity", "sensitivity", "score", "score_binary")
+    values = {rule: [_mean(row[name]) for name in names] for rule, row in rules.items()}
+    own = next(iter(values.values()))[2]
+    rows = []
+    for rule, row in rules.items():
+        score = values[rule][2]
+        gain = None if score is None or own is None else score - own
+        rows.append([row["description"], *map(_number, values[rule]), "-" if gain is None else f"{gain:+.4f}"])
+    print_table(
+        "the same training, by rule of selection", ["", "Sp", "Se", "Score", "binary", "Score against first"], rows
+    )
+
+
+def _mean(value: Any) -> float | None:
+    return value["mean"] if isinstance(value, dict) else value
 
 
 def _print_seeds(result: dict[str, Any], title: str) -> None:
     names = ["specificity", "sensitivity", "score", "sensitivity_binary", "score_binary"]
     rows = [[name.replace("_", " "), _number(result[name]["mean"]), _number(result[name]["sd"])] for name in names]
-    print_table(f"{title}, {len(result['seeds'])} seeds", ["", "mean", "sd"], rows)
+    print_table(_labelled(f"{title}, {len(result['seeds'])} seeds", result), ["", "mean", "sd"], rows)
+    _print_selections(result.get("selections", {}))
     _print_footnotes(result)
 
 
@@ -60,7 +109,7 @@ def _print_confusion(result: dict[str, Any]) -> None:
 
 def _print_groups(groups: dict[str, dict[str, Any]]) -> None:
     rows = [
-        [name, str(group["n_cycles"]), str(group["n_patients"])]
+        [name, str(group["n_cycles"]), str(group["n_patients"]) + (" (too few)" if group["too_small"] else "")]
         + [_number(group[part]) for part in ("specificity", "sensitivity", "score", "score_binary")]
         for name, group in groups.items()
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from add4rsc.backbones import backbones
 from add4rsc.errors import RecipeError, WrongUsageError
 from add4rsc.methods import recipes
 from add4rsc.recipe import Recipe, change_recipe
@@ -20,13 +21,22 @@ def find_recipe(name: str, config: Path | None, changes: list[str]) -> Recipe:
     """
     recipe = recipes.get(name)()
     if config is not None:
-        recipe = change_recipe(recipe, _read_mapping(config))
+        recipe = _change(recipe, _read_mapping(config))
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise WrongUsageError(f"--set {change}: expected KEY=VALUE, such as --set epochs=3.")
-        recipe = change_recipe(recipe, {key: _read_value(value)})
+        recipe = _change(recipe, {key: _read_value(value)})
     return recipe
+
+
+def _change(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """Change keys; a change within `front_end` is one of what the backbone was made for."""
+    within = any(key.startswith("front_end.") or (key == "front_end" and changes[key]) for key in changes)
+    if within and recipe.front_end is None:
+        backbone = changes.get("backbone", recipe.backbone)
+        recipe = recipe.model_copy(update={"front_end": backbones.get(backbone).front_end()})
+    return change_recipe(recipe, changes)
 
 
 def read_seeds(text: str) -> list[int]:
@@ -46,7 +56,12 @@ def read_seeds(text: str) -> list[int]:
 
 def _read_value(text: str) -> Any:
     """A YAML value; `1e-4`, which YAML takes for text, is a number."""
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise WrongUsageError(
+            f"--set: '{text}' is not a YAML value. Write a number, a word or a list [a, b]."
+        ) from error
     if isinstance(value, str):
         try:
             return float(value)
@@ -62,4 +77,4 @@ def _read_mapping(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: cannot be read as YAML or JSON ({error}).") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: holds no keys. Write it like a run's recipe.json.")
-    return content
+    return {str(key): value for key, value in content.items()}

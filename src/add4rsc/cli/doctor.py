@@ -1,6 +1,5 @@
 """`add4rsc doctor`."""
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,4 +60,4 @@ def _is_writable(folder: Path) -> bool:
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
-        return os.access(folder, os.W_OK)
+        return False

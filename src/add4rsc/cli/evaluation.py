@@ -14,12 +14,20 @@ def evaluate(
     run_or_csv: Annotated[Path, typer.Argument(help="A run folder, or a predictions CSV of any program.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
-    """Score a table of predictions. Needs no model and no sound."""
+    """Score a table of predictions, or those of a run's seeds. Needs no model and no sound."""
+    from add4rsc.engine.summary import summarise_seeds
     from add4rsc.metrics.evaluation import evaluate as evaluate_predictions
+    from add4rsc.metrics.runs import tables_of_seeds
+    from add4rsc.metrics.selections import evaluate_run
     from add4rsc.predictions import read_predictions
 
-    path = run_or_csv / "predictions.csv" if run_or_csv.is_dir() else run_or_csv
-    result = evaluate_predictions(read_predictions(path))
+    of_seeds = tables_of_seeds(run_or_csv)
+    if of_seeds:
+        result = summarise_seeds({seed: evaluate_run(table.parent) for seed, table in of_seeds.items()})
+    elif run_or_csv.is_dir():
+        result = evaluate_run(run_or_csv)
+    else:
+        result = evaluate_predictions(read_predictions(run_or_csv))
     if as_json:
         print_json(result)
     else:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     BACKBONES = "backbones"
     DATASETS = "datasets"
     SPLITS = "splits"
+    PUBLISHED = "published"
 
 
 @app.command(name="list")
@@ -29,6 +30,9 @@ def list_names(
     rows: list[dict[str, Any]] = LISTS[kind]()
     if as_json:
         print_json({kind.value: rows})
+        return
+    if kind in LINES:
+        typer.echo("\n".join(map(LINES[kind], rows)))
         return
     columns = list(rows[0])
     print_table(kind.value, columns, [[_text(row[column]) for column in columns] for row in rows])
@@ -100,15 +104,52 @@ def _datasets() -> list[dict[str, Any]]:
 
 def _splits() -> list[dict[str, Any]]:
     from add4rsc.datasets import datasets
-    from add4rsc.protocol.split import FOLDS_HELP
+    from add4rsc.protocol.sizes import published_sizes
+    from add4rsc.protocol.split import FOLDS_HELP, fold_names
 
-    published = [
-        {"name": split, "what": f"published division of {name}"}
-        for name in datasets.names()
-        for split in datasets.get(name).split_names
-    ]
-    return [*published, {"name": "patient-folds-N", "what": FOLDS_HELP}]
+    sizes = published_sizes()
+    rows = []
+    for corpus in (datasets.get(name) for name in datasets.names()):
+        for split in (*corpus.split_names, *corpus.split_folds):
+            size = sizes.get(split)
+            rows.append(
+                {
+                    "name": split,
+                    "what": corpus.split_help.get(split, f"published division of {corpus.name}"),
+                    "test_normal": size and size.n_normal,
+                    "test_abnormal": size and size.n_abnormal,
+                    "folds": [name for name in fold_names(split) if name != split],
+                }
+            )
+    every = {"name": "patient-folds-N", "what": FOLDS_HELP, "test_normal": None, "test_abnormal": None, "folds": []}
+    return [*rows, every]
 
+
+def _published() -> list[dict[str, Any]]:
+    from add4rsc.metrics.published import published_results
+
+    return [result.to_dict() for result in published_results()]
+
+
+def _split_line(row: dict[str, Any]) -> str:
+    counts = f"; test {row['test_normal']} normal, {row['test_abnormal']} abnormal" if row["test_normal"] else ""
+    folds = f"; one alone: {', '.join(row['folds'])}" if row["folds"] else ""
+    return f"{row['name']}\n    {row['what']}{counts}{folds}"
+
+
+def _published_line(row: dict[str, Any]) -> str:
+    shares = "/".join(row[f"{name}_percent"] or "-" for name in ("specificity", "sensitivity", "score"))
+    sd = f" +- {row['score_sd_percent']}" if row["score_sd_percent"] else ""
+    where = row["split"] or f"{row['dataset']}, {row['test']}"
+    remark = f"; {row['remark']}" if row["remark"] else ""
+    return (
+        f"{row['system']} {row['year']}".rstrip() + f": Sp/Se/Score {shares}{sd} ({row['metric']})\n"
+        f"    {where}, {row['task']}; selection {row['selection']}; seeds {row['seeds']}; {row['source']}{remark}"
+    )
+
+
+LINES: dict[Kind, Callable[[dict[str, Any]], str]] = {Kind.SPLITS: _split_line, Kind.PUBLISHED: _published_line}
+"""What is too long for a table."""
 
 LISTS: dict[Kind, Callable[[], list[dict[str, Any]]]] = {
     Kind.METHODS: _methods,
@@ -116,6 +157,7 @@ LISTS: dict[Kind, Callable[[], list[dict[str, Any]]]] = {
     Kind.BACKBONES: _backbones,
     Kind.DATASETS: _datasets,
     Kind.SPLITS: _splits,
+    Kind.PUBLISHED: _published,
 }
 
 

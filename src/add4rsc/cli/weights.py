@@ -1,20 +1,34 @@
 """`add4rsc weights`: pretrained checkpoints."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from add4rsc.cli._app import app
 from add4rsc.cli._output import print_json, print_table
 
-weights = typer.Typer(help="Import and check pretrained checkpoints. Nothing is downloaded.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from add4rsc.backbones.weights import ImportReport
+
+weights = typer.Typer(help="List, import and check pretrained checkpoints.", no_args_is_help=True)
 app.add_typer(weights, name="weights")
 
 
 @weights.command(name="list")
-def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+def list_weights(
+    download: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Fetch this one and import it; an earlier try is resumed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
     """Where each checkpoint is to be had, its licence, size and SHA-256, and whether it was imported."""
+    if download is not None:
+        from add4rsc.backbones.download import download_weights
+        from add4rsc.cli.data import ByteBars
+
+        _report(download_weights(download, ByteBars()))
+        return
     from add4rsc.backbones.weights import WEIGHTS, weights_file
 
     rows = [
@@ -42,11 +56,26 @@ def list_weights(as_json: Annotated[bool, typer.Option("--json", help="Print one
 def import_file(
     file: Annotated[Path, typer.Argument(help="A checkpoint that you have downloaded.")],
     name: Annotated[str | None, typer.Option(help="Which one it is; default: recognise it by its tensors.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option(help="Where a training checkpoint's run goes; default runs/imported/FILE.")
+    ] = None,
 ) -> None:
-    """Check a checkpoint, rename its tensors and keep it where recipes find it."""
-    from add4rsc.backbones.weights import import_weights
+    """Check a checkpoint, rename its tensors and keep it where recipes find it.
 
-    report = import_weights(file, name)
+    A training checkpoint of the released Patch-Mix or ADD4RSC code becomes a run folder, to be tested and explained.
+    """
+    from add4rsc.backbones.weights import import_weights
+    from add4rsc.engine.released import import_training_checkpoint, read_training_checkpoint
+
+    if name is None and file.is_file() and read_training_checkpoint(file) is not None:
+        folder = run_folder or Path("runs") / "imported" / file.stem
+        found = import_training_checkpoint(file, folder)
+        typer.echo(f"{found.kind}: {len(found.tensors)} tensors, as a run of {found.recipe.name} in {folder}")
+        return
+    _report(import_weights(file, name))
+
+
+def _report(report: "ImportReport") -> None:
     typer.echo(f"{report.name}: {len(report.keys.matched)} tensors matched, kept in {report.path}")
     for problem, keys in (("not used", report.keys.extra), ("missing", report.keys.missing)):
         if keys:

@@ -42,6 +42,13 @@ class NamedSplit:
     subset_of: dict[str, Subset]
     """Recording id -> train or test; recordings that are not named are in neither."""
     shared_patients: frozenset[str] | None = frozenset()
+    also_test: frozenset[str] = frozenset()
+    """Recordings of training that are tested too: a slip of a published division that we must be able to repeat."""
+
+    def members(self, subset: Subset) -> set[str]:
+        """Ids of the recordings of a subset."""
+        named = {stem for stem, of in self.subset_of.items() if of is subset}
+        return named | self.also_test if subset is Subset.TEST else named
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,10 @@ class AbstractDataset(abc.ABC):
     """The first is the default."""
     split_names: ClassVar[tuple[str, ...]]
     """Published splits; the first is the default."""
+    split_folds: ClassVar[dict[str, tuple[str, ...]]] = {}
+    """Published splits that are several divisions, each tested in turn: name -> labels, as in NAME/LABEL."""
+    split_help: ClassVar[dict[str, str]] = {}
+    """What each published split is, in a line."""
     expected: ClassVar[str]
     """What a folder of this corpus holds, in words."""
     n_published: ClassVar[tuple[int, int, int]]

@@ -5,7 +5,6 @@ patient_index_location_mode_stethoscope; its cycles are the rows of a text file 
 crackle, wheeze (0 or 1), separated by tabs. Labels are of cycles only, so `Recording.label` stays empty.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -41,17 +40,13 @@ from add4rsc.datasets._icbhi_files import (
     split_name,
     write_tiny_corpus,
 )
+from add4rsc.datasets._icbhi_splits import FIND_AT, FOLDS, HELP, SINGLE, check_counts, divide
 from add4rsc.datasets.verification import Holdings, survey_holdings
-from add4rsc.errors import AnnotationError, DatasetNotFoundError, SplitError, UnknownNameError
-from add4rsc.terms import CYCLE_CLASSES, Paper, Recording, RespiratoryCycle, Subset, Task
+from add4rsc.errors import AnnotationError, DatasetNotFoundError, SplitError
+from add4rsc.terms import CYCLE_CLASSES, Paper, Recording, RespiratoryCycle, Task
 
 AUDIO_FOLDERS = ("", DATABASE_FOLDER, "audio_and_txt_files")
 """Where the sound files are below the given folder: as downloaded or unpacked, and as in the Kaggle mirror."""
-
-OFFICIAL_COUNTS = {Subset.TRAIN: (539, 4142), Subset.TEST: (381, 2756)}
-"""Recordings and cycles of the official split (Rocha et al. 2019)."""
-SHARED_PATIENTS = frozenset({"156", "218"})
-"""Both are on either side of the official split: 117 training and 120 test cycles."""
 
 
 @datasets.register("icbhi2017")
@@ -88,7 +83,9 @@ class Icbhi2017(AbstractDataset):
             {"normal": "normal"} | dict.fromkeys(CYCLE_CLASSES[1:], "adventitious"),
         ),
     }
-    split_names = ("icbhi2017/official",)
+    split_names = tuple(SINGLE)
+    split_folds = FOLDS
+    split_help = HELP
     expected = f"sound files named {EXPECTED_NAME}, each with a .txt of its cycles, here or in {DATABASE_FOLDER}/"
     n_published = (920, 126, 6898)
 
@@ -144,27 +141,16 @@ class Icbhi2017(AbstractDataset):
         return recording.path.with_suffix(".txt")
 
     def published_split(self, name: str) -> NamedSplit:
-        """The challenge's division of the recordings that are present: 539 to train, 381 to test.
-
-        Recordings are matched on the first four parts of the name: the official list says 226_1b1_Pl_sc_Meditron where
-        the file is 226_1b1_Pl_sc_LittC2SE.
+        """The division of that name (METHODS 1.2) of the recordings that are present.
 
         Raises:
             UnknownNameError: if the name is of no split of this corpus.
-            SplitError: if the official list is missing, or the complete corpus does not give the published counts.
+            SplitError: if a list is missing, or the complete corpus does not give the published counts.
         """
-        if name not in self.split_names:
-            raise UnknownNameError("split", name, self.split_names)
-        path = self.companion(SPLIT_FILE)
-        if path is None:
-            raise SplitError(f"{name} needs {SPLIT_FILE}, which is not in {self.folder}. Get it from {SITE}.")
-        listed = {_first_four(stem): subset for stem, subset in read_split_list(path)}
-        cycles = self.cycles()
-        recordings = [recording.recording_id for recording in self.recordings()]
-        subset_of = {stem: listed[_first_four(stem)] for stem in recordings if _first_four(stem) in listed}
-        if len(recordings) == self.n_published[0]:
-            _check_official_counts(subset_of, cycles)
-        return NamedSplit(name, subset_of, SHARED_PATIENTS)
+        split = divide(name, self.recordings(), lambda file: self._list_file(name, file))
+        if len(self.recordings()) == self.n_published[0]:
+            check_counts(split, self.cycles())
+        return split
 
     def survey(self) -> Survey:
         """Read everything, sounds included, without stopping at what is wrong.
@@ -198,6 +184,12 @@ class Icbhi2017(AbstractDataset):
         """A file of the corpus that is about all recordings: here, beside the recordings, or one folder up."""
         places = (self.folder, self.audio_folder, self.audio_folder.parent)
         return next((place / name for place in places if (place / name).is_file()), None)
+
+    def _list_file(self, split: str, file: str) -> Path:
+        path = self.companion(file)
+        if path is None:
+            raise SplitError(f"{split} needs {file}, which is not in {self.folder}. Get it from {FIND_AT[file]}.")
+        return path
 
     def _paths_by_stem(self) -> dict[str, Path]:
         if not self.folder.is_dir():
@@ -246,26 +238,3 @@ def _recording(stem: str, path: Path, metadata: dict[str, dict[str, str]]) -> Re
     patient, index, location, mode, stethoscope = split_name(stem)
     of_recording = {"recording_index": index, "acquisition_mode": mode}
     return Recording(stem, path, patient, stethoscope, location, metadata=metadata.get(patient, {}) | of_recording)
-
-
-def _first_four(stem: str) -> str:
-    return stem.rsplit("_", maxsplit=1)[0]
-
-
-def _check_official_counts(subset_of: dict[str, Subset], cycles: Sequence[RespiratoryCycle]) -> None:
-    """Compare with the published numbers.
-
-    Raises:
-        SplitError: if they differ.
-    """
-    n_recordings = Counter(subset_of.values())
-    n_cycles = Counter(subset_of.get(cycle.recording.recording_id) for cycle in cycles)
-    found = {subset: (n_recordings[subset], n_cycles[subset]) for subset in OFFICIAL_COUNTS}
-    if found != OFFICIAL_COUNTS:
-        told = "; ".join(
-            f"{subset}: {found[subset]}, published {OFFICIAL_COUNTS[subset]}" for subset in OFFICIAL_COUNTS
-        )
-        raise SplitError(
-            f"icbhi2017/official does not give the published numbers of recordings and cycles ({told}). "
-            "Get the annotations and the list again; `add4rsc data verify` names the files that are wrong."
-        )

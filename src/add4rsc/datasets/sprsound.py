@@ -103,6 +103,11 @@ class SprSound2022(AbstractDataset):
     )
     tasks: ClassVar[dict[str, Task]] = {task.name: task for task in _TASKS}
     split_names = tuple(TEST_PARTS)
+    split_help: ClassVar[dict[str, str]] = {
+        "sprsound2022/inter": "test patients are not in training",
+        "sprsound2022/intra": "all test patients are in training, by design",
+        "sprsound2022/union": "both tests together",
+    }
     expected = (
         f"sound files named {EXPECTED_NAME} in BioCAS2022/{{train2022_wav,test2022_wav}}, with their JSON folders"
     )

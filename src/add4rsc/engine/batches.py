@@ -41,10 +41,18 @@ class CycleFeatures(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """One cycle."""
-        log_mel = torch.from_numpy(self.store.features(index))
+        log_mel = torch.from_numpy(self._drawn(index).features(index))
         if self.augmentation.is_off:
             return index, log_mel
         return index, augment_spectrogram(log_mel, self.augmentation, seeded(self.seed, self.epoch, index))
+
+    def _drawn(self, index: int) -> FeatureStore:
+        """The cycles as they are, or one of their changed copies."""
+        if not self.store.copies:
+            return self.store
+        generator = seeded("copy", self.seed, self.epoch, index)
+        number = int(torch.randint(len(self.store.copies) + 1, (), generator=generator))
+        return self.store if number == 0 else self.store.copies[number - 1]
 
 
 NO_AUGMENTATION = SpectrogramAugmentation()
@@ -67,12 +75,24 @@ def batch_indices(order: Sequence[int], recipe: Recipe) -> list[list[int]]:
     return batches[:-1] if recipe.drop_last and len(batches) > 1 and len(batches[-1]) < size else batches
 
 
+def process_share(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:
+    """Which cycles of a batch are a process' own; of fewer cycles than processes, some have one that is another's.
+
+    So no method ever sees an empty batch. Who borrows (`rank >= len(batch)`) must give the cycle no weight.
+    """
+    return list(batch[rank::n_processes]) or [batch[rank % len(batch)]]
+
+
 def load_batches(
     dataset: CycleFeatures, batches: Sequence[Sequence[int]], n_workers: int
 ) -> Iterator[tuple[Int[Tensor, " batch"], Float[Tensor, "batch time mel"]]]:
     """Load batches one after another, in `n_workers` further processes if that is not 0."""
-    loader = DataLoader(dataset, batch_sampler=list(batches), num_workers=n_workers)  # pyright: ignore[reportArgumentType]
-    yield from loader
+    yield from DataLoader(
+        dataset,
+        batch_sampler=list(batches),  # pyright: ignore[reportArgumentType]
+        num_workers=n_workers,
+        generator=Generator(),  # or torch's global one would be drawn from
+    )
 
 
 def class_weights(labels: Int[ndarray, " cycle"], n_classes: int, kind: str) -> Float[Tensor, " class"]:

@@ -56,6 +56,8 @@ def load_state(path: Path, state: TrainingState) -> dict[str, Any]:
         CheckpointError: if the file is damaged or of another network.
     """
     tensors, metadata = load_tensors(path)
+    if "progress" not in metadata:
+        raise CheckpointError(f"{path}: is no checkpoint of a run. Start again with --overwrite.")
     progress = json.loads(metadata["progress"])
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in _under("optimiser.", tensors).items():
@@ -67,7 +69,8 @@ def load_state(path: Path, state: TrainingState) -> dict[str, Any]:
             state.average.load_state_dict(_under("average.", tensors))
         state.optimiser.load_state_dict({"state": slots, "param_groups": progress["groups"]})
     except (RuntimeError, ValueError) as error:
-        raise CheckpointError(f"{path}: does not fit this recipe ({error}). Start again with --overwrite.") from error
+        last = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{path}: does not fit this recipe ({last}). Start again with --overwrite.") from error
     state.history[:] = progress["history"]
     return progress["scaler"]
 

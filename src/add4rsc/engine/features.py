@@ -21,6 +21,7 @@ from numpy import ndarray
 from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.audio.io import read_waveform
+from add4rsc.augment.waveform import WaveformAugmentation, augment_waveform
 from add4rsc.errors import AnnotationError
 from add4rsc.storage import write_atomically
 from add4rsc.terms import Recording, RespiratoryCycle
@@ -41,6 +42,8 @@ class FeatureStore:
 
     files: tuple[Path, ...]
     rows: tuple[int, ...]
+    copies: tuple["FeatureStore", ...] = ()
+    """The same cycles with their waveforms changed, for training alone."""
 
     def __len__(self) -> int:
         """Number of cycles."""
@@ -51,12 +54,29 @@ class FeatureStore:
         return np.array(np.load(self.files[index], mmap_mode="r")[self.rows[index]])
 
 
+@dataclass(frozen=True)
+class ChangedCopy:
+    """Which of the changed copies of each cycle to make; what it draws depends on the cycle and the number alone."""
+
+    augmentation: WaveformAugmentation
+    number: int
+
+    def change(
+        self, waveform: Float[ndarray, " sample"], sample_rate: int, cycle: str, crop: Crop
+    ) -> Float[ndarray, " crop"]:
+        """Change a cropped cycle and bring it back to the crop's length."""
+        digest = hashlib.sha256(f"{cycle} {self.number}".encode()).digest()
+        changed = augment_waveform(waveform, self.augmentation, np.random.default_rng(list(digest)))
+        return crop_cycle(changed, sample_rate, 0.0, (len(changed) + 0.5) / sample_rate, crop)
+
+
 def prepare_features(
     cycles: Sequence[RespiratoryCycle],
     crop: Crop,
     front_end: FrontEnd,
     folder: Path,
     progress: Callable[[int, int], None] | None = None,
+    copy: ChangedCopy | None = None,
 ) -> FeatureStore:
     """Compute the features of those cycles that are not on disk yet.
 
@@ -66,6 +86,7 @@ def prepare_features(
         front_end: how waveforms become features.
         folder: where the files are; made if missing.
         progress: called with recordings done and recordings in all.
+        copy: change every waveform first; None leaves them as they are.
 
     Raises:
         AudioError: if a recording cannot be read.
@@ -78,7 +99,7 @@ def prepare_features(
 
     def prepare(group: tuple[Recording, list[int]]) -> Path:
         recording, members = group
-        return _prepare_recording(recording, [cycles[index] for index in members], crop, filter_bank, folder)
+        return _prepare_recording(recording, [cycles[index] for index in members], crop, filter_bank, folder, copy)
 
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         for done, (path, (_, members)) in enumerate(zip(pool.map(prepare, groups), groups, strict=True), start=1):
@@ -98,26 +119,39 @@ def _by_recording(cycles: Sequence[RespiratoryCycle]) -> Iterator[tuple[Recordin
 
 
 def _prepare_recording(
-    recording: Recording, cycles: Sequence[RespiratoryCycle], crop: Crop, filter_bank: LogMelFilterBank, folder: Path
+    recording: Recording,
+    cycles: Sequence[RespiratoryCycle],
+    crop: Crop,
+    filter_bank: LogMelFilterBank,
+    folder: Path,
+    copy: ChangedCopy | None,
 ) -> Path:
     times = [(cycle.start, cycle.end) for cycle in cycles]
-    path = folder / f"{_key(recording.path, times, crop, filter_bank.front_end)}.npy"
+    path = folder / f"{_key(recording.path, times, crop, filter_bank.front_end, copy)}.npy"
     if not path.exists():
-        features = _compute(recording.path, times, crop, filter_bank)
+        features = _compute(recording.path, times, crop, filter_bank, copy)
         write_atomically(path, lambda file: np.save(file, features))
     return path
 
 
-def _key(path: Path, times: list[tuple[float, float]], crop: Crop, front_end: FrontEnd) -> str:
-    settings = json.dumps([FORMAT, times, crop.model_dump(), front_end.model_dump()])
-    digest = hashlib.sha256(settings.encode())
+def _key(
+    path: Path, times: list[tuple[float, float]], crop: Crop, front_end: FrontEnd, copy: ChangedCopy | None
+) -> str:
+    settings = [FORMAT, times, crop.model_dump(exclude_none=True), front_end.model_dump()]
+    if copy is not None:
+        settings += [copy.augmentation.model_dump(exclude={"copies"}), copy.number, path.stem]
+    digest = hashlib.sha256(json.dumps(settings).encode())
     if path.is_file():
         digest.update(path.read_bytes())
     return digest.hexdigest()[:40]
 
 
 def _compute(
-    path: Path, times: list[tuple[float, float]], crop: Crop, filter_bank: LogMelFilterBank
+    path: Path,
+    times: list[tuple[float, float]],
+    crop: Crop,
+    filter_bank: LogMelFilterBank,
+    copy: ChangedCopy | None,
 ) -> Float[ndarray, "cycle time mel"]:
     sample_rate = filter_bank.front_end.sample_rate
     waveform = fade_recording(read_waveform(path, sample_rate), sample_rate, crop)
@@ -127,5 +161,8 @@ def _compute(
         raise AnnotationError(
             path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)"
         ) from error
+    if copy is not None:
+        names = [f"{path.stem}@{round(start * 1000)}" for start, _ in times]
+        cropped = [copy.change(each, sample_rate, name, crop) for each, name in zip(cropped, names, strict=True)]
     with torch.inference_mode():
         return filter_bank(torch.from_numpy(np.stack(cropped))).numpy()

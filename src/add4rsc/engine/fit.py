@@ -14,7 +14,15 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from numpy import ndarray
 
-from add4rsc.engine.batches import CycleFeatures, batch_indices, class_weights, epoch_order, load_batches, seeded
+from add4rsc.engine.batches import (
+    CycleFeatures,
+    batch_indices,
+    class_weights,
+    epoch_order,
+    load_batches,
+    process_share,
+    seeded,
+)
 from add4rsc.engine.checkpoint import TrainingState, load_state, save_state, save_tensors
 from add4rsc.engine.features import FeatureStore
 from add4rsc.engine.model import build_method
@@ -161,7 +169,7 @@ def _local_batches(
 ) -> Iterator[tuple[Batch, Float[torch.Tensor, " batch"]]]:
     """This process' share of every batch, and each cycle's weight in the mean over the whole batch."""
     fabric, data = epoch.fabric, epoch.data
-    mine = [batch[fabric.global_rank :: fabric.world_size] for batch in batches]
+    mine = [process_share(batch, fabric.global_rank, fabric.world_size) for batch in batches]
     cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed)
     cycles.epoch = epoch.index
     labels = torch.from_numpy(data.train.labels)
@@ -170,7 +178,8 @@ def _local_batches(
         total = weights[labels[list(whole)]].sum().clamp_min(1e-12)
         own = labels[indices]
         # processes average their gradients, so each counts its share of the whole batch world_size times
-        cycle_weights = weights[own] * fabric.world_size / total
+        is_own = fabric.global_rank < len(whole)
+        cycle_weights = weights[own] * is_own * fabric.world_size / total
         yield Batch(*fabric.to_device((log_mel, own))), fabric.to_device(cycle_weights)
 
 
@@ -186,6 +195,7 @@ def _step(
     model, optimiser = trained
     fabric, recipe = epoch.fabric, epoch.recipe
     generator = seeded("step", epoch.seed, epoch.index, step)
+    move_back = half_step(state.module, recipe.averaging)  # before the forward pass, which moves the buffers
     terms = {name: (term * cycle_weights).sum() for name, term in model.losses(batch, generator).items()}
     loss = torch.stack(list(terms.values())).sum()
     if not bool(torch.isfinite(loss)):
@@ -196,7 +206,6 @@ def _step(
     fabric.backward(loss)
     if recipe.optimiser.clip_norm is not None:
         fabric.clip_gradients(model, optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False)
-    move_back = half_step(state.module, recipe.averaging)
     optimiser.step()
     optimiser.zero_grad()
     move_back()
@@ -216,9 +225,9 @@ def _private_randomness(seed: int) -> Iterator[None]:
 def _evaluate(
     fabric: Fabric, recipe: Recipe, state: TrainingState, data: TrainingData, settings: FitSettings
 ) -> dict[str, float]:
-    """Scores of this epoch on validation patients, and on the test set only if the recipe chooses by it."""
+    """Scores of this epoch on validation patients, and on the test set only if a rule of the recipe looks at it."""
     subsets = {"validation": data.validation}
-    if recipe.selection is Selection.TEST:
+    if Selection.TEST in recipe.selections:
         subsets["test"] = data.test
     scores = {}
     for name, subset in subsets.items():
@@ -247,11 +256,12 @@ def chosen_file(selection: Selection) -> str:
 
 
 def _save(fabric: Fabric, recipe: Recipe, state: TrainingState, folder: Path) -> None:
-    """Write the weights that the rule would choose now, then the checkpoint: a crash between the two is harmless."""
+    """Write the weights that each rule would choose now, then the checkpoint: a crash between the two is harmless."""
     if fabric.is_global_zero:
         latest = len(state.history) - 1
-        if select_epoch(selection_scores(state.history, recipe.selection), recipe.selection) == latest:
-            save_tensors(folder / chosen_file(recipe.selection), state.evaluated.state_dict(), {})
+        for rule in recipe.selections:
+            if select_epoch(selection_scores(state.history, rule), rule) == latest:
+                save_tensors(folder / chosen_file(rule), state.evaluated.state_dict(), {})
         save_state(folder / STATE_FILE, state, dict(fabric.strategy.precision.state_dict()))
     fabric.barrier()
 

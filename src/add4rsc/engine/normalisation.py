@@ -4,7 +4,23 @@ import torch
 import torch.distributed
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce  # differentiable: its backward adds up the gradients
+from torch.autograd import Function
+
+
+class _SumOverProcesses(Function):
+    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(_context: object, local: Float[Tensor, " entry"]) -> Float[Tensor, " entry"]:
+        """Add up."""
+        total = local.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_context: object, gradient: Float[Tensor, " entry"]) -> Float[Tensor, " entry"]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Add up the gradients."""
+        return _SumOverProcesses.forward(_context, gradient)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -20,7 +36,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         n_channels = input.shape[1]
         count = torch.full((1,), input.numel() / n_channels, dtype=input.dtype, device=input.device)
         local = torch.cat([input.sum(dim=(0, 2, 3)), input.square().sum(dim=(0, 2, 3)), count])
-        total, squares, number = all_reduce(local).split([n_channels, n_channels, 1])
+        total, squares, number = _SumOverProcesses.apply(local).split([n_channels, n_channels, 1])
         mean = total / number
         variance = (squares / number - mean.square()).clamp_min(0)
         self._update_moving(mean.detach(), (variance * number / (number - 1)).detach())

@@ -11,11 +11,14 @@ from add4rsc.recipe import Averaging, Optimiser, Schedule
 
 
 def build_optimiser(module: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
-    """The optimiser over all weights that learn; those with one axis (biases, normalisation) do not decay."""
+    """The optimiser over all weights that learn; those with one axis (biases, normalisation) decay if asked for."""
     learning = [weight for weight in module.parameters() if weight.requires_grad]
     groups = [
         {"params": [weight for weight in learning if weight.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [weight for weight in learning if weight.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [weight for weight in learning if weight.ndim <= 1],
+            "weight_decay": settings.weight_decay if settings.decay_all else 0.0,
+        },
     ]
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=settings.momentum)
@@ -34,6 +37,8 @@ def learning_rate_share(schedule: Schedule, step: int, n_epochs: int, steps_per_
         return (step + 1) / (schedule.warmup_epochs * steps_per_epoch + 1)
     if schedule.shape == "constant":
         return 1.0
+    if schedule.shape == "step":
+        return schedule.decay_factor ** sum(epoch >= each for each in schedule.decay_epochs)
     if schedule.per_epoch:
         progress = (int(epoch) + 1) / n_epochs
     else:

@@ -15,6 +15,8 @@ from add4rsc.engine.features import FeatureStore
 from add4rsc.predictions import Predictions
 from add4rsc.terms import RespiratoryCycle, Task
 
+OF_PATIENTS = ("age", "sex", "diagnosis")
+
 
 def predict_probabilities(
     fabric: Fabric, model: nn.Module, store: FeatureStore, *, batch_size: int = 64, n_workers: int = 0
@@ -52,7 +54,11 @@ def _gather(fabric: Fabric, rows: list[torch.Tensor], n_cycles: int) -> Float[nd
 def to_predictions(
     cycles: Sequence[RespiratoryCycle], probabilities: Float[ndarray, "cycle class"], task: Task, **constants: str
 ) -> Predictions:
-    """One row a cycle; `constants` are further columns with one value (split, selection, subset ...)."""
+    """One row a cycle; `constants` are further columns with one value (split, selection, subset ...).
+
+    Age, sex and diagnosis are columns where the corpus knows them of any of the patients, for scores of subgroups.
+    """
+    known = [name for name in OF_PATIENTS if any(name in cycle.recording.metadata for cycle in cycles)]
     rows = [
         {
             "cycle_id": cycle.cycle_id,
@@ -65,6 +71,7 @@ def to_predictions(
             **{f"p_{name}": round(float(value), 7) for name, value in zip(task.classes, row, strict=True)},
             "stethoscope": cycle.recording.stethoscope,
             "chest_location": cycle.recording.chest_location,
+            **{name: cycle.recording.metadata.get(name, "") for name in known},
             **constants,
         }
         for cycle, row in zip(cycles, probabilities, strict=True)

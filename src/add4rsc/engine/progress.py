@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,7 +30,7 @@ class TrainingProgress:
             "training", total=n_steps, completed=done, loss=float("nan"), learning_rate=0.0
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "TrainingProgress":
         """Show the bar."""
         self._bar.start()
         return self

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset, NamedSplit
-from add4rsc.errors import PatientLeakError, SplitError, UnknownNameError
+from add4rsc.errors import MissingExtraError, PatientLeakError, SplitError, UnknownNameError
 from add4rsc.terms import RespiratoryCycle, Subset, Task
 
 FOLDS_PATTERN = re.compile(r"patient-folds-(\d+)(?:/(\d+))?")
@@ -32,15 +33,23 @@ class Split:
         return {Subset.TRAIN: self.train, Subset.VALIDATION: self.validation, Subset.TEST: self.test}[subset]
 
     def report(self) -> dict[str, Any]:
-        """Counts of cycles and patients per subset, class and stethoscope, and who is on both sides."""
+        """Counts of cycles and patients per subset, class and stethoscope, and what training and test have in common.
+
+        `stethoscope_shift` is the total variation distance between the stethoscopes of the training cycles (validation
+        included) and those of the test cycles: 0 if the shares are equal, 1 if they have none in common.
+        """
+        trained = (*self.train, *self.validation)
+        of_trained_patients = sum(cycle.recording.patient_id in self.shared_patients for cycle in self.test)
+        twice = {cycle.cycle_id for cycle in trained} & {cycle.cycle_id for cycle in self.test}
         return {
             "split": self.name,
             "task": self.task.name,
             "subsets": {subset.value: _describe(self.subset(subset), self.task) for subset in Subset},
             "patients_in_two_subsets": list(self.shared_patients),
-            "test_cycles_of_training_patients": sum(
-                cycle.recording.patient_id in self.shared_patients for cycle in self.test
-            ),
+            "test_cycles_of_training_patients": of_trained_patients,
+            "share_of_test_cycles_of_training_patients": of_trained_patients / len(self.test),
+            "cycles_in_training_and_test": len(twice),
+            "stethoscope_shift": _distance(_stethoscopes(trained), _stethoscopes(self.test)),
         }
 
 
@@ -51,20 +60,32 @@ def _describe(cycles: Sequence[RespiratoryCycle], task: Task) -> dict[str, Any]:
         "n_recordings": len({cycle.recording.recording_id for cycle in cycles}),
         "n_patients": len({cycle.recording.patient_id for cycle in cycles}),
         "cycles_per_class": {name: per_class[name] for name in task.classes},
-        "cycles_per_stethoscope": dict(sorted(Counter(cycle.recording.stethoscope for cycle in cycles).items())),
+        "cycles_per_stethoscope": dict(sorted(_stethoscopes(cycles).items())),
     }
 
 
+def _stethoscopes(cycles: Sequence[RespiratoryCycle]) -> Counter[str]:
+    return Counter(cycle.recording.stethoscope for cycle in cycles)
+
+
+def _distance(left: Counter[str], right: Counter[str]) -> float:
+    """Total variation distance of two tables of counts."""
+    return sum(abs(left[key] / left.total() - right[key] / right.total()) for key in left.keys() | right.keys()) / 2
+
+
 def fold_names(name: str) -> list[str]:
-    """The single splits that a name stands for: itself, or every fold of `patient-folds-N`.
+    """The single divisions that a name stands for: itself, or every one that is tested in turn.
 
     >>> fold_names("patient-folds-2")
     ['patient-folds-2/1', 'patient-folds-2/2']
     """
     match = FOLDS_PATTERN.fullmatch(name)
-    if match is None or match[2]:
+    if match is not None and match[2]:
         return [name]
-    return [f"{name}/{fold}" for fold in range(1, int(match[1]) + 1)]
+    corpus = name.split("/", maxsplit=1)[0]
+    published = datasets.get(corpus).split_folds.get(name, ()) if corpus in datasets.names() else ()
+    labels = published if match is None else tuple(str(fold) for fold in range(1, int(match[1]) + 1))
+    return [f"{name}/{label}" for label in labels] or [name]
 
 
 def make_split(
@@ -75,7 +96,7 @@ def make_split(
     Args:
         dataset: the corpus.
         task: cycles whose annotation it does not know are left out.
-        name: one of the corpus' published splits, or `patient-folds-N/K`.
+        name: a published split of the corpus, one of its folds (`NAME/LABEL`), or `patient-folds-N/K`.
         validation_share: share of the training cycles that should belong to validation patients; 0 for none.
         validation_seed: which patients those are; the same for every training seed, so that seeds can be compared.
 
@@ -88,8 +109,8 @@ def make_split(
     cycles = [cycle for cycle in dataset.cycles(unit) if task.label(cycle.annotation) is not None]
     named = _named_split(dataset, task, cycles, name)
     train, test = (
-        [cycle for cycle in cycles if named.subset_of.get(cycle.recording.recording_id) == side]
-        for side in (Subset.TRAIN, Subset.TEST)
+        [cycle for cycle in cycles if cycle.recording.recording_id in members]
+        for members in (named.members(Subset.TRAIN), named.members(Subset.TEST))
     )
     for side, members in (("training", train), ("test", test)):
         if not members:
@@ -111,8 +132,9 @@ def make_split(
 def _named_split(dataset: AbstractDataset, task: Task, cycles: Sequence[RespiratoryCycle], name: str) -> NamedSplit:
     match = FOLDS_PATTERN.fullmatch(name)
     if match is None:
-        if name not in dataset.split_names:
-            raise UnknownNameError("split", name, (*dataset.split_names, "patient-folds-5"))
+        published = (*dataset.split_names, *(fold for each in dataset.split_folds for fold in fold_names(each)))
+        if name not in published:
+            raise UnknownNameError("split", name, (*published, *dataset.split_folds, "patient-folds-5"))
         return dataset.published_split(name)
     n_folds, fold = int(match[1]), int(match[2] or 0)
     if not 1 <= fold <= n_folds:
@@ -132,9 +154,12 @@ def patient_folds(cycles: Sequence[RespiratoryCycle], task: Task, n_folds: int, 
 
     Raises:
         SplitError: if there are fewer patients than folds.
+        MissingExtraError: if scikit-learn is not installed.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold
+    except ImportError as error:
+        raise MissingExtraError("Dividing patients into folds", "train") from error
     patients = np.array([cycle.recording.patient_id for cycle in cycles])
     labels = np.array([task.label(cycle.annotation) for cycle in cycles])
     n_patients = len(set(patients))
@@ -149,7 +174,8 @@ def _validation_patients(
 ) -> Callable[[RespiratoryCycle], bool]:
     if share <= 0:
         return lambda _: False
-    chosen = patient_folds(train, task, max(2, round(1 / share)), seed)[0]
+    n_folds = min(max(2, round(1 / share)), max(2, len(_patients(train))))  # few patients: one of them
+    chosen = patient_folds(train, task, n_folds, seed)[0]
     return lambda cycle: cycle.recording.patient_id in chosen
 
 

@@ -1,0 +1,37 @@
+"""The test subset of a corpus through a network that is trained already."""
+
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.features import cache_folder, prepare_features
+from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.predict import predict_probabilities, to_predictions
+from add4rsc.errors import WrongUsageError
+from add4rsc.predictions import Predictions
+from add4rsc.protocol.split import make_split
+from add4rsc.protocol.stethoscopes import only_stethoscopes
+
+
+def predict_test_subset(run: TrainedRun, data_folder: Path) -> Predictions:
+    """Predict the test cycles of the run's own split.
+
+    Raises:
+        DatasetNotFoundError, SplitError, AudioError, AnnotationError: as their messages say.
+        WrongUsageError: if the corpus has no task with the network's classes.
+    """
+    recipe = run.recipe
+    dataset = open_dataset(data_folder, recipe.dataset)
+    name = recipe.task or next(iter(dataset.tasks))
+    if name not in dataset.tasks or dataset.tasks[name].classes != run.classes:
+        raise WrongUsageError(
+            f"{run.folder} tells apart {', '.join(run.classes)}, which is no task of {dataset.name} called '{name}'. "
+            "Test it on a corpus of its own kind."
+        )
+    task = dataset.tasks[name]
+    split = make_split(dataset, task, recipe.split or dataset.split_names[0], validation_share=0.0)
+    test = only_stethoscopes(split, recipe.stethoscopes).test
+    store = prepare_features(test, recipe.crop, run.front_end, cache_folder())
+    probabilities = predict_probabilities(Fabric(accelerator="auto", devices=1), run.network, store)
+    return to_predictions(test, probabilities, task, subset="test", split=split.name, selection=recipe.selection.value)

@@ -1,0 +1,1 @@
+"""A trained run -> one ONNX file that needs no torch."""

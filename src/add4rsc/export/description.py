@@ -1,0 +1,66 @@
+"""A run folder -> what its exported network says of itself."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from add4rsc.engine.calibrate import Calibration
+from add4rsc.engine.folder import RUN, SUMMARY
+from add4rsc.engine.loading import TrainedRun
+from add4rsc.inference.onnx_model import ModelDescription
+
+SCORES = ("specificity", "sensitivity", "score", "score_binary")
+
+
+def describe(run: TrainedRun, calibration: Calibration | None) -> ModelDescription:
+    """Classes, rates, calibration and provenance of a run."""
+    return ModelDescription(
+        name=run.recipe.name,
+        classes=run.classes,
+        sample_rate=run.front_end.sample_rate,
+        crop=run.recipe.crop,
+        temperature=calibration.temperature if calibration else 1.0,
+        thresholds=calibration.thresholds if calibration else {},
+        notes=_provenance(run) | {"calibration": describe_calibration(calibration)},
+    )
+
+
+def describe_calibration(calibration: Calibration | None) -> str:
+    """How the probabilities were calibrated, in a line."""
+    if calibration is None:
+        return "none: probabilities are as the network learnt them"
+    before, after = calibration.calibration_error
+    return (
+        f"{calibration.rule.value} scaling on {calibration.n_cycles} cycles of validation patients; "
+        f"expected calibration error {before:.4f} before, {after:.4f} after"
+    )
+
+
+def _provenance(run: TrainedRun) -> dict[str, str]:
+    """Data, split, commit and test scores, as far as the run folder has them."""
+    recipe, of_run, summary = run.recipe, _read_json(run.folder / RUN), _read_json(run.folder / SUMMARY)
+    notes = {
+        "recipe": recipe.name,
+        "dataset": recipe.dataset,
+        "task": recipe.task,
+        "split": recipe.split,
+        "selection": recipe.selection.description,
+        **{key: of_run.get(key) for key in ("seed", "epoch", "commit", "data_checksum")},
+        **{f"test_{key}": summary.get(key) for key in ("n_cycles", "n_patients")},
+        **{f"test_{name}": _with_interval(summary, name) for name in SCORES},
+        "recipe_json": recipe.model_dump_json(),
+    }
+    return {key: str(value) for key, value in notes.items() if value not in (None, "")}
+
+
+def _with_interval(summary: dict[str, Any], name: str) -> str:
+    value, interval = summary.get(name), summary.get("intervals", {}).get(name)
+    if not isinstance(value, float):
+        return ""
+    if interval is None or None in interval:
+        return f"{value:.4f}"
+    return f"{value:.4f} (95 % interval over patients {interval[0]:.4f} to {interval[1]:.4f})"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}

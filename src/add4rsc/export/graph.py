@@ -1,0 +1,95 @@
+"""Front-end and network as one ONNX graph."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from add4rsc.audio.frontend import LogMelFilterBank
+from add4rsc.engine.calibrate import Calibration
+from add4rsc.engine.loading import TrainedRun
+from add4rsc.errors import CheckpointError, MissingExtraError
+from add4rsc.export.operators import REPLACEMENTS
+from add4rsc.inference.onnx_model import INPUT, ModelDescription
+
+OPSET = 20
+
+
+class WaveformNetwork(nn.Module):
+    """Front-end, network, and the calibration's factor and offset of every class."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, run: TrainedRun, calibration: Calibration | None) -> None:
+        super().__init__()
+        self.front_end = LogMelFilterBank(run.front_end)
+        self.network = run.network
+        n_classes = len(run.classes)
+        self.register_buffer("scale", torch.tensor(calibration.scale) if calibration else torch.ones(n_classes))
+        self.register_buffer("offset", torch.tensor(calibration.offset) if calibration else torch.zeros(n_classes))
+
+    def forward(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch class"]:
+        """Logits of cropped waveforms."""
+        return self.network(self.front_end(waveform)) * self.scale + self.offset
+
+
+def to_onnx(network: nn.Module, n_samples: int) -> bytes:
+    """The network as the content of an ONNX file, for any number of waveforms of `n_samples`.
+
+    Torch's notes on every node are left out: they hold the paths of the machine.
+
+    Raises:
+        MissingExtraError: if the packages that write ONNX are not installed.
+        CheckpointError: if torch cannot write this network.
+    """
+    with _quiet_exporter(), torch.no_grad():
+        batch = ({0: torch.export.Dim("batch")},)
+        program = torch.export.export(network, (torch.zeros(2, n_samples),), dynamic_shapes=batch)
+        try:
+            written = torch.onnx.export(
+                program.run_decompositions(REPLACEMENTS),
+                (),
+                dynamo=True,
+                verbose=False,
+                input_names=[INPUT],
+                output_names=["logits"],
+                opset_version=OPSET,
+            )
+        except ImportError as error:
+            raise MissingExtraError("Writing an ONNX file", "export") from error
+    if written is None:
+        raise CheckpointError("torch wrote no ONNX graph of this network. Report it with the run's recipe.json.")
+    model = written.model_proto
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    return model.SerializeToString()
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Silence what torch 2.13's exporter says of its own code and of packages that are not needed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "(?s).*LeafSpec.*", FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def with_description(model: bytes, description: ModelDescription) -> bytes:
+    """The content of an ONNX file with the description in it."""
+    import onnx
+
+    proto = onnx.load_model_from_string(model)
+    onnx.helper.set_model_props(proto, description.to_metadata())
+    proto.producer_name, proto.producer_version = "add4rsc", ""
+    return proto.SerializeToString()

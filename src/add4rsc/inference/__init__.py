@@ -1,0 +1,1 @@
+"""From any recording to what is heard in it, without torch."""

@@ -1,0 +1,143 @@
+"""Where the breaths of a recording are, and whether it can be judged: one walk through the file, part by part."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from jaxtyping import Float
+from numpy import ndarray
+
+from add4rsc.audio.io import AudioInfo, read_waveform
+from add4rsc.inference._base import Stretch
+from add4rsc.inference.annotations.beside import stretches_beside
+from add4rsc.inference.quality import assess
+
+CycleChoice = Literal["auto", "annotation", "envelope", "windows"]
+"""`auto`: the annotation beside the recording, and the breath envelope where there is none."""
+CYCLE_CHOICES: tuple[CycleChoice, ...] = ("auto", "annotation", "envelope", "windows")
+
+LONGEST_PART, SHORTEST_PART = 600.0, 30.0
+"""Seconds that are held in memory at once, for files of few and of very many samples a second."""
+MAX_PART_SAMPLES = 2**24
+"""Samples of all channels in one part: 64 MiB."""
+OVERLAP = 15.0
+"""Seconds on either side of a part that the search for breaths sees: two slow breaths."""
+WINDOW_STEP = 0.5
+"""Distance of windows, as a share of their length."""
+N_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a recording that is read at once, and the flags of its sound."""
+
+    start: float
+    end: float
+    quality: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known of a recording before any network sees it."""
+
+    stretches: tuple[Stretch, ...]
+    cycles_from: str
+    """`annotation`, `envelope` or `windows`."""
+    parts: tuple[Part, ...]
+
+    def quality_at(self, time: float) -> tuple[str, ...]:
+        """Flags of the part that holds a time in seconds."""
+        return next((part.quality for part in self.parts if time < part.end), self.parts[-1].quality)
+
+    @property
+    def quality(self) -> tuple[str, ...]:
+        """Flags that hold for at least half of the recording."""
+        total = self.parts[-1].end
+        names = dict.fromkeys(name for part in self.parts for name in part.quality)
+        lengths = {name: sum(part.end - part.start for part in self.parts if name in part.quality) for name in names}
+        return tuple(name for name in names if lengths[name] >= total / 2)
+
+
+def part_length(info: AudioInfo) -> float:
+    """Seconds of a file that are read at once."""
+    return min(LONGEST_PART, max(SHORTEST_PART, float(MAX_PART_SAMPLES // (info.sample_rate * info.n_channels))))
+
+
+def survey_recording(path: Path, info: AudioInfo, choice: CycleChoice, window: float) -> Survey:
+    """Find the stretches of a recording that are to be classified, and assess its sound.
+
+    Args:
+        path: of the recording.
+        info: its header.
+        choice: where stretches come from.
+        window: length of a window in seconds, where they are windows.
+
+    Raises:
+        AudioError: if the file cannot be read.
+        AnnotationError: if there is an annotation beside it that is wrong.
+    """
+    marked = stretches_beside(path, info.duration) if choice in ("auto", "annotation") else []
+    searches = not marked and choice in ("auto", "envelope")
+    parts: list[Part] = []
+    found: list[Stretch] = []
+    for start, end in _parts(info):
+        first, last = (max(0.0, start - OVERLAP), min(info.duration, end + OVERLAP)) if searches else (start, end)
+        waveform = read_waveform(path, info.sample_rate, first, None if last >= info.duration else last)
+        offset = int((start - first) * info.sample_rate)
+        core = waveform[offset : offset + round((end - start) * info.sample_rate)]
+        parts.append(Part(start, end, assess(core, info.sample_rate)))
+        if searches:
+            _add_breaths(found, waveform, info.sample_rate, first, (start, end))
+    if marked:
+        return Survey(tuple(sorted(marked)), "annotation", tuple(parts))
+    if found:
+        return Survey(tuple(found), "envelope", tuple(parts))
+    return Survey(tuple(windows(info.duration, window)), "windows", tuple(parts))
+
+
+def windows(duration: float, length: float) -> list[Stretch]:
+    """Windows that overlap by half and reach from the first to the last second; one shorter one if all is shorter.
+
+    >>> windows(5.0, 2.0)
+    [Stretch(start=0.0, end=2.0), Stretch(start=1.0, end=3.0), Stretch(start=2.0, end=4.0), Stretch(start=3.0, end=5.0)]
+    """
+    if duration <= length:
+        return [Stretch(0.0, round(duration, N_DIGITS))]
+    step = length * WINDOW_STEP
+    n_whole = int((duration - length) / step + 1e-9) + 1
+    starts = [round(index * step, N_DIGITS) for index in range(n_whole)]
+    if duration - (starts[-1] + length) > 0.25 * step:
+        starts.append(round(duration - length, N_DIGITS))
+    return [Stretch(start, round(start + length, N_DIGITS)) for start in starts]
+
+
+def _parts(info: AudioInfo) -> Iterator[tuple[float, float]]:
+    """Start and end of the parts; the last one takes a rest of less than a tenth."""
+    length = part_length(info)
+    n_parts = max(1, int(info.duration / length + 0.9))
+    for index in range(n_parts):
+        yield index * length, info.duration if index == n_parts - 1 else (index + 1) * length
+
+
+def _add_breaths(
+    found: list[Stretch],
+    waveform: Float[ndarray, " sample"],
+    sample_rate: int,
+    first: float,
+    core: tuple[float, float],
+) -> None:
+    """Add the breaths that begin in the core of a part; where two parts disagree, the earlier breath ends sooner."""
+    from add4rsc.inference.segment import find_cycles
+
+    for each in find_cycles(waveform, sample_rate):
+        start, end = round(each.start + first, N_DIGITS), round(each.end + first, N_DIGITS)
+        if not core[0] <= start < core[1]:
+            continue
+        if found and found[-1].end > start:
+            before = found.pop()
+            if start - before.start < 0.5 * before.duration:
+                start = before.start
+            else:
+                found.append(Stretch(before.start, start))
+        found.append(Stretch(start, end))

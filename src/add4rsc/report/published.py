@@ -1,0 +1,82 @@
+"""A run beside the published results that are comparable with it, and beside no others."""
+
+from add4rsc.metrics.published import PublishedResult, comparable_results
+from add4rsc.metrics.runs import describe_selection
+from add4rsc.report.evidence import Evidence
+from add4rsc.report.facts import completeness, is_complete
+from add4rsc.report.tables import Cell, Column, Table
+
+METRICS = {
+    "icbhi-4": "Score, exact classes",
+    "icbhi-2": "Score, binary",
+    "S": "SPRSound Score",
+    "AS": "average score AS",
+    "HS": "harmonic score HS",
+    "A4": "four-class average A4",
+    "M": "one-vs-rest Score M",
+}
+
+
+def published_tables(evidence: Evidence) -> tuple[list[Table], str]:
+    """This run beside the published results that are comparable, one table a metric; else why there is none."""
+    if not is_complete(evidence):
+        return [], (
+            f"No published score is shown. The rows are {completeness(evidence)}, and a published score on other "
+            "cycles is not comparable with this one."
+        )
+    found = {metric: comparable_results(evidence.split, evidence.task, metric) for metric in METRICS}
+    tables = [_published_table(evidence, metric, rows) for metric, rows in found.items() if rows]
+    problem = f"No published result is known for {evidence.split}, task {evidence.task}." if not tables else ""
+    return tables, problem
+
+
+def _published_table(evidence: Evidence, metric: str, results: list[PublishedResult]) -> Table:
+    columns = (
+        Column("system", "System"),
+        Column("year", "Year"),
+        Column("specificity", "Specificity (%)", "share", 2),
+        Column("sensitivity", "Sensitivity (%)", "share", 2),
+        Column("score", f"{METRICS[metric]} (%)", "share", 2),
+        Column("sd", "sd (points)", "share", 2),
+        Column("selection", "Selection"),
+        Column("seeds", "Seeds"),
+        Column("source", "Source"),
+    )
+    ours = (f"this run: {evidence.name}", "", *own_scores(evidence, metric), _own_sd(evidence, metric))
+    ours += (_selection(evidence.result["selection"]), str(len(evidence.seeds) or "unknown"), "")
+    ranked = sorted((result.to_dict() for result in results), key=lambda row: -(row["score"] or 0.0))
+    rows = [
+        (row["system"], row["year"], row["specificity"], row["sensitivity"], row["score"], row["score_sd"],
+         _selection(row["selection"]), row["seeds"], row["source"])
+        for row in ranked
+    ]  # fmt: skip
+    notes = ("A score whose epoch was chosen on the test set is too good, and is no estimate for new patients.",)
+    title = f"Published results on the same test, task and metric ({METRICS[metric]})"
+    return Table(f"published-{metric}", title, columns, (ours, *rows), notes)
+
+
+def _selection(name: str) -> str:
+    other = {"blind": "test that nobody could see", "none": "not trained on the corpus"}
+    return other.get(name, describe_selection(name))
+
+
+def own_scores(evidence: Evidence, metric: str) -> tuple[Cell, Cell, Cell]:
+    """Specificity, sensitivity and score of a run under a metric of `METRICS`.
+
+    Of several seeds: the mean for ICBHI's metrics, the seed that is shown for the others.
+    """
+    result, official = evidence.result, evidence.result["sprsound"]
+    look_alikes = result["sprsound_look_alikes"]
+    if metric == "icbhi-4":
+        return evidence.score("specificity"), evidence.score("sensitivity"), evidence.score("score")
+    if metric == "icbhi-2":
+        return evidence.score("specificity"), evidence.score("sensitivity_binary"), evidence.score("score_binary")
+    if metric == "M":
+        return look_alikes["M"]["specificity"], look_alikes["M"]["sensitivity"], look_alikes["M"]["score"]
+    value = look_alikes["A4"] if metric == "A4" else official[{"S": "score", "AS": "average", "HS": "harmonic"}[metric]]
+    return official["specificity"], official["sensitivity"], value
+
+
+def _own_sd(evidence: Evidence, metric: str) -> Cell:
+    name = {"icbhi-4": "score", "icbhi-2": "score_binary"}.get(metric, "")
+    return evidence.over_seeds[name]["sd"] if evidence.over_seeds and name else None

@@ -1,0 +1,116 @@
+import json
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from add4rsc.engine.optimise import build_average, build_optimiser, half_step, learning_rate_share, set_learning_rate
+from add4rsc.recipe import Averaging, Optimiser, Schedule
+
+
+def test_rate_per_epoch_is_that_of_the_released_code(golden):
+    expected = json.loads((golden / "lr.json").read_text())["cosine_50"]
+    schedule = Schedule(per_epoch=True, final_share=1e-3)
+    for steps_per_epoch in (1, 7):
+        for epoch, learning_rate in enumerate(expected):
+            first, last = epoch * steps_per_epoch, (epoch + 1) * steps_per_epoch - 1
+            for step in (first, last):
+                assert 5e-5 * learning_rate_share(schedule, step, 50, steps_per_epoch) == pytest.approx(
+                    learning_rate, abs=1e-12
+                )
+
+
+def test_rate_rises_in_a_line_then_falls_in_half_a_wave():
+    schedule = Schedule(warmup_epochs=0.5, final_share=0.1)
+    rates = [learning_rate_share(schedule, step, n_epochs=4, steps_per_epoch=10) for step in range(40)]
+    assert rates[:5] == pytest.approx([n / 6 for n in (1, 2, 3, 4, 5)])
+    assert rates[5] == 1
+    assert rates[22:23] == pytest.approx([0.1 + 0.9 * (1 + math.cos(math.pi * 17 / 35)) / 2])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert 0.1 < rates[-1] < 0.11
+
+
+def test_constant_rate_stays():
+    schedule = Schedule(shape="constant", warmup_epochs=1)
+    rates = [learning_rate_share(schedule, step, n_epochs=3, steps_per_epoch=2) for step in range(6)]
+    assert rates == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1])
+
+
+def golden_network() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Linear(144, 3))
+
+
+def test_half_step_is_the_released_moving_average(golden):
+    stored = load_file(golden / "ema.safetensors")
+    network = golden_network()
+    for step in range(3):
+        state = {
+            part: {
+                key.removeprefix(f"s{step}.{part}."): value
+                for key, value in stored.items()
+                if key.startswith(f"s{step}.{part}.")
+            }
+            for part in ("old", "raw", "ema")
+        }
+        assert len(state["ema"]) == 9
+        network.load_state_dict(state["old"])
+        move_back = half_step(network, Averaging(kind="half-step", decay=0.5))
+        network.load_state_dict(state["raw"])
+        move_back()
+        for key, value in network.state_dict().items():
+            torch.testing.assert_close(value, state["ema"][key], atol=1e-7, rtol=0, msg=f"{step} {key}")
+
+
+@pytest.mark.parametrize("kind", ["none", "ema"])
+def test_other_averages_leave_the_step_alone(kind):
+    network = nn.Linear(2, 2)
+    move_back = half_step(network, Averaging(kind=kind, decay=0.5))
+    with torch.no_grad():
+        network.weight.fill_(3.0)
+    move_back()
+    assert (network.weight == 3).all()
+
+
+def test_moving_average_follows_weights_and_buffers():
+    network = nn.BatchNorm1d(1)
+    average = build_average(network, Averaging(kind="ema", decay=0.75))
+    expected = None
+    for value in (1.0, 2.0, 4.0):
+        with torch.no_grad():
+            network.weight.fill_(value)
+            network.running_mean.fill_(10 * value)
+        average.update_parameters(network)
+        expected = value if expected is None else 0.75 * expected + 0.25 * value
+        assert average.module.weight.item() == pytest.approx(expected)
+        assert average.module.running_mean.item() == pytest.approx(10 * expected)
+    assert build_average(network, Averaging(kind="half-step")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW), ("sgd", torch.optim.SGD)]
+)
+def test_biases_and_normalisation_do_not_decay(name, kind):
+    network = golden_network()
+    network[0].weight.requires_grad_(False)
+    optimiser = build_optimiser(network, Optimiser(name=name, learning_rate=0.1, weight_decay=0.5))
+    assert type(optimiser) is kind
+    decayed, free = optimiser.param_groups
+    assert (decayed["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
+    assert [id(weight) for weight in decayed["params"]] == [id(network[3].weight)]
+    assert {id(weight) for weight in free["params"]} == {
+        id(weight) for weight in (network[0].bias, network[1].weight, network[1].bias, network[3].bias)
+    }
+    set_learning_rate(optimiser, 0.01)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.01, 0.01]
+
+
+def test_adam_has_the_released_defaults(golden):
+    defaults = SimpleNamespace(**json.loads((golden / "lr.json").read_text())["adamw_defaults"])
+    optimiser = build_optimiser(golden_network(), Optimiser(learning_rate=defaults.lr, weight_decay=1e-6))
+    group = optimiser.param_groups[0]
+    assert [group["lr"], list(group["betas"]), group["eps"]] == [defaults.lr, defaults.betas, defaults.eps]
+    assert group["weight_decay"] == defaults.weight_decay
+    assert group["amsgrad"] is defaults.amsgrad

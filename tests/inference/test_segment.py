@@ -1,0 +1,140 @@
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import butter, sosfilt
+
+from add4rsc.audio.io import read_waveform
+from add4rsc.datasets.opening import open_dataset
+from add4rsc.inference.segment import BLOCK, CONTEXT, breath_levels, find_cycles
+
+
+def breathe(starts, duration, rate, *, heart=0.0, noise=1e-4, seed=0):
+    """Band-limited noise that swells for 1 s from each start and fades slowly, with heart beats of 80 Hz."""
+    generator = np.random.default_rng(seed)
+    time = np.arange(round(duration * rate)) / rate
+    loudness = np.full(len(time), 0.0)
+    for start in starts:
+        since = time - start
+        loudness += np.where(since > 0, np.minimum(since / 0.15, 1) * np.exp(-np.maximum(since - 0.6, 0) / 0.3), 0)
+    air = sosfilt(
+        butter(2, [150, min(1500, 0.45 * rate)], "bandpass", fs=rate, output="sos"),
+        generator.standard_normal(len(time)),
+    )
+    beats = np.exp(-((time % 0.83) ** 2) / 0.002) * np.sin(2 * np.pi * 80 * time)
+    return (0.05 * loudness * air + heart * beats + noise * generator.standard_normal(len(time))).astype(np.float32)
+
+
+def regular(period, duration, first=0.7):
+    return np.arange(first, duration - 1, period)
+
+
+def worst(found, starts):
+    """Largest distance from a start to the nearest one found."""
+    return max(min(abs(each.start - start) for each in found) for start in starts)
+
+
+@pytest.mark.parametrize("rate", [2_000, 4_000, 8_000, 16_000, 44_100])
+@pytest.mark.parametrize("period", [1.6, 2.5, 4.0])
+def test_breaths_are_found_at_any_rate(rate, period):
+    starts = regular(period, 24.0)
+    found = find_cycles(breathe(starts, 24.0, rate), rate)
+    assert worst(found, starts) < 0.12
+    assert len(starts) <= len(found) <= len(starts) + 1
+
+
+@pytest.mark.parametrize("heart", [0.05, 0.2, 0.5])
+def test_heart_beats_are_no_breaths(heart):
+    starts = regular(2.5, 30.0)
+    found = find_cycles(breathe(starts, 30.0, 4_000, heart=heart), 4_000)
+    assert worst(found, starts) < 0.12
+    assert len(found) <= len(starts) + 1
+
+
+def test_loudness_does_not_matter():
+    waveform = breathe(regular(2.5, 20.0), 20.0, 4_000)
+    starts = [each.start for each in find_cycles(waveform, 4_000)]
+    assert [each.start for each in find_cycles(waveform * 0.05, 4_000)] == pytest.approx(starts, abs=0.05)
+
+
+def test_stretches_follow_each_other_to_the_end():
+    found = find_cycles(breathe(regular(2.2, 40.0, first=3.0), 40.0, 4_000), 4_000)
+    assert found[0].start == 0.0  # what is before the first breath is too long to be left out
+    assert found[-1].end == 40.0
+    assert all(left.end == right.start for left, right in zip(found, found[1:], strict=False))
+    assert all(each.duration > 0.5 for each in found)
+
+
+def test_long_pause_is_divided():
+    starts = np.concatenate([regular(2.0, 15.0), 30 + regular(2.0, 15.0)])
+    found = find_cycles(breathe(starts, 45.0, 4_000), 4_000)
+    assert max(each.duration for each in found) < 5.5
+
+
+@pytest.mark.parametrize("waveform", [np.zeros(0), np.zeros(10), np.zeros(40_000), np.full(40_000, 0.5)])
+def test_where_nothing_breathes(waveform):
+    assert find_cycles(waveform.astype(np.float32), 4_000) == []
+
+
+def test_result_is_the_same_twice():
+    waveform = breathe(regular(2.5, 20.0), 20.0, 4_000)
+    assert find_cycles(waveform, 4_000) == find_cycles(waveform.copy(), 4_000)
+
+
+def test_place_depends_on_its_surroundings_alone():
+    generator = np.random.default_rng(1)
+    starts = np.cumsum(generator.uniform(2.0, 3.5, 260))
+    waveform = breathe(starts, 600.0, 2_000)
+    changed = waveform.copy()
+    changed[round(500 * 2_000) :] = 0.1 * generator.standard_normal(round(100 * 2_000))
+    unaffected = 3 * BLOCK  # the block before the one that sees second 500 with its context
+    assert unaffected + CONTEXT < 500
+    before, after = (
+        [each.start for each in find_cycles(each_waveform, 2_000) if each.start < unaffected - 10]
+        for each_waveform in (waveform, changed)
+    )
+    assert before == after
+    assert len(before) > 100
+
+
+def test_seams_of_blocks_lose_nothing():
+    starts = regular(2.5, 3 * BLOCK)
+    found = find_cycles(breathe(starts, 3 * BLOCK, 2_000), 2_000)
+    assert worst(found, starts) < 0.12
+    assert len(found) <= len(starts) + 1
+
+
+def test_memory_beside_the_waveform_is_small():
+    waveform = breathe(regular(2.5, 900.0), 900.0, 8_000)
+    tracemalloc.start()
+    find_cycles(waveform, 8_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < waveform.nbytes / 2
+
+
+def test_levels_are_decibels_of_the_tone():
+    rate = 8_000
+    tone = np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32)
+    louder, softer = breath_levels(tone, rate), breath_levels(tone / 10, rate)
+    assert len(louder) == 1 + (rate - 512) // 160
+    in_band = louder - softer
+    assert 2.0 < in_band.mean() <= 20.1
+
+
+@pytest.mark.data
+def test_real_breaths_are_found_better_than_by_windows(shared_data: Path):
+    dataset = open_dataset(shared_data / "icbhi2017_subset")
+    paths = sorted({cycle.recording.path for cycle in dataset.cycles()})[::20]
+    hits = {"envelope": 0, "windows": 0}
+    n_cycles = 0
+    for path in paths:
+        annotated = np.array([cycle.start for cycle in dataset.cycles() if cycle.recording.path == path])
+        found = np.array([each.start for each in find_cycles(read_waveform(path, 4_000), 4_000)])
+        n_cycles += len(annotated)
+        hits["envelope"] += int((np.abs(annotated[:, None] - found).min(axis=1) <= 0.2).sum())
+        grid = np.arange(0, annotated.max() + 3, 1.5)
+        hits["windows"] += int((np.abs(annotated[:, None] - grid).min(axis=1) <= 0.2).sum())
+    assert hits["envelope"] > 1.5 * hits["windows"]
+    assert hits["envelope"] > 0.5 * n_cycles
