@@ -97,3 +97,7 @@ class DownloadError(Add4rscError):
 
 class StorageError(Add4rscError):
     """A file could not be written; what stood there before is still good."""
+
+
+class DivergedError(Add4rscError):
+    """Training whose loss is no longer a finite number."""

@@ -1,4 +1,4 @@
-"""Run the command as a shell would, in this process or in one of its own."""
+"""Run the command as a shell would, in this process."""
 
 import sys
 from collections.abc import Callable

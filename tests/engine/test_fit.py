@@ -1,5 +1,8 @@
 """One step of the loop, against the same by hand."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -10,7 +13,7 @@ from add4rsc.engine.checkpoint import load_tensors
 from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, fit, selection_scores
 from add4rsc.engine.model import build_method
 from add4rsc.engine.run import _prepare, resolve_recipe
-from add4rsc.errors import WrongUsageError
+from add4rsc.errors import DivergedError, SplitError
 from add4rsc.protocol.selection import Selection
 from add4rsc.protocol.split import make_split
 
@@ -140,7 +143,7 @@ def test_seeds_differ(small_recipe, data, tmp_path):
 
 def test_diverging_run_says_where_and_what_to_do(small_recipe, data, tmp_path):
     recipe = small_recipe(optimiser__name="sgd", optimiser__learning_rate=1e30)
-    with pytest.raises(WrongUsageError, match=r"The loss is (nan|inf) in epoch \d, step \d.*learning_rate"):
+    with pytest.raises(DivergedError, match=r"The loss is (nan|inf) in epoch \d, step \d.*learning_rate"):
         start(recipe, data, tmp_path)
 
 
@@ -149,3 +152,10 @@ def test_bfloat16_learns_too(small_recipe, data, tmp_path):
     fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     history = fit(fabric, recipe, data, 1, FitSettings(tmp_path, show_progress=False)).history
     assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_subset_without_abnormal_cycles_cannot_choose_an_epoch(small_recipe, data, tmp_path):
+    normal = LabelledFeatures(data.validation.store, np.zeros_like(data.validation.labels))
+    with pytest.raises(SplitError, match=r"validation cycles are all normal.*validation_seed"):
+        start(small_recipe(), replace(data, validation=normal), tmp_path)
+    assert start(small_recipe(epochs=1, selection="last"), replace(data, validation=normal), tmp_path).history

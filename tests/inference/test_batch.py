@@ -15,8 +15,9 @@ from add4rsc.inference.journal import Entry, Journal
 from add4rsc.inference.listing import find_sources
 from add4rsc.inference.pipeline import Choices
 
-FORMATS = ("csv", "json", "audacity", "raven", "textgrid", "html")
-N_GOOD = 7
+FORMATS = ("csv", "json", "textgrid")
+EVERY_FORMAT = (*FORMATS, "audacity", "raven", "html")
+N_GOOD = 5
 
 
 class Stopped(BaseException):
@@ -59,7 +60,7 @@ def test_bad_files_are_named_and_the_others_done(classifier, cohort, tmp_path):
 
 
 def test_outputs_are_there_for_each_file_and_for_all(classifier, cohort, tmp_path):
-    run_batch(classifier, cohort, tmp_path / "out", plan())
+    run_batch(classifier, cohort, tmp_path / "out", plan(formats=EVERY_FORMAT))
     names = set(contents(tmp_path / "out"))
     suffixes = (".csv", ".json", ".audacity.txt", ".raven.txt", ".TextGrid", ".html")
     assert {f"predictions{suffix}" for suffix in suffixes} < names
@@ -70,14 +71,14 @@ def test_outputs_are_there_for_each_file_and_for_all(classifier, cohort, tmp_pat
 
 def test_a_file_gives_the_same_alone_and_in_a_batch(classifier, cohort, tmp_path):
     run_batch(classifier, cohort, tmp_path / "all", plan())
-    together = pd.read_csv(tmp_path / "all" / "predictions.csv")
+    together = pd.read_csv(tmp_path / "all" / "predictions.csv", dtype={"patient": str})
     for source in cohort[:3]:
         run_batch(classifier, [source], tmp_path / source.name.replace("/", "-"), plan())
-        alone = pd.read_csv(tmp_path / source.name.replace("/", "-") / "predictions.csv")
+        alone = pd.read_csv(tmp_path / source.name.replace("/", "-") / "predictions.csv", dtype={"patient": str})
         pd.testing.assert_frame_equal(alone, together[together["file"] == source.name].reset_index(drop=True))
 
 
-@pytest.mark.parametrize("n_before", [0, 1, 4, 9])
+@pytest.mark.parametrize("n_before", [0, 3, 8])
 def test_a_stopped_batch_goes_on_to_the_same_bytes(classifier, cohort, tmp_path, n_before):
     run_batch(classifier, cohort, tmp_path / "whole", plan())
     done = []
@@ -130,7 +131,7 @@ def test_another_batch_does_not_go_on(classifier, cohort, tmp_path, other, word)
         run_batch(classifier, cohort, tmp_path / "out", other, resume=True)
 
 
-@pytest.mark.parametrize("n_shards", [2, 5, 20])
+@pytest.mark.parametrize("n_shards", [2, 12])
 def test_shards_join_to_the_same_bytes(classifier, cohort, tmp_path, n_shards):
     run_batch(classifier, cohort, tmp_path / "whole", plan())
     parts = [tmp_path / f"part-{index}" for index in range(1, n_shards + 1)]
@@ -150,7 +151,7 @@ def test_a_join_says_what_is_missing(classifier, cohort, tmp_path):
     with pytest.raises(Stopped):
         run_batch(classifier, cohort, tmp_path / "b", plan((2, 3)), watch=stop)
     outcome = merge_batches([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
-    assert outcome.missing == ("shard 3/3", f"3 of 4 files of {tmp_path / 'b'}")
+    assert outcome.missing == ("shard 3/3", f"2 of 3 files of {tmp_path / 'b'}")
     assert outcome.exit_code == 3
 
 
@@ -169,7 +170,7 @@ def test_a_full_disk_stops_the_batch_and_it_goes_on(classifier, cohort, tmp_path
 
     def fill(handle: int) -> None:
         n_calls.append(handle)
-        if len(n_calls) > 20:
+        if len(n_calls) > 12:
             raise OSError(28, "No space left on device")
         real(handle)
 

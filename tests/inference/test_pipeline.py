@@ -74,7 +74,6 @@ def test_stereo_is_averaged_and_any_rate_is_resampled(write, breath, hand):
     [
         {"name": "a.WAV", "subtype": "ULAW"},
         {"name": "a.wav", "subtype": "ALAW"},
-        {"name": "a.wav", "subtype": "GSM610"},
         {"name": "a.wav", "subtype": "IMA_ADPCM"},
         {"name": "a.wav", "subtype": "PCM_U8"},
         {"name": "a.mp3"},
@@ -158,7 +157,7 @@ def test_the_patient_is_read_from_the_name(write, hand):
 
 def test_memory_does_not_grow_with_length(write, breath, hand):
     peaks = []
-    for minutes in (20, 60):
+    for minutes in (12, 36):
         path = write(f"{minutes}.wav", np.tile(breath(60.0), minutes))
         tracemalloc.start()
         classify_file(hand(), path, "long", WINDOWS)

@@ -1,3 +1,4 @@
+import itertools
 import tracemalloc
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def worst(found, starts):
     return max(min(abs(each.start - start) for each in found) for start in starts)
 
 
-@pytest.mark.parametrize("rate", [2_000, 4_000, 8_000, 16_000, 44_100])
+@pytest.mark.parametrize("rate", [2_000, 4_000, 44_100])
 @pytest.mark.parametrize("period", [1.6, 2.5, 4.0])
 def test_breaths_are_found_at_any_rate(rate, period):
     starts = regular(period, 24.0)
@@ -62,7 +63,7 @@ def test_stretches_follow_each_other_to_the_end():
     found = find_cycles(breathe(regular(2.2, 40.0, first=3.0), 40.0, 4_000), 4_000)
     assert found[0].start == 0.0  # what is before the first breath is too long to be left out
     assert found[-1].end == 40.0
-    assert all(left.end == right.start for left, right in zip(found, found[1:], strict=False))
+    assert all(left.end == right.start for left, right in itertools.pairwise(found))
     assert all(each.duration > 0.5 for each in found)
 
 
@@ -87,7 +88,7 @@ def test_place_depends_on_its_surroundings_alone():
     starts = np.cumsum(generator.uniform(2.0, 3.5, 260))
     waveform = breathe(starts, 600.0, 2_000)
     changed = waveform.copy()
-    changed[round(500 * 2_000) :] = 0.1 * generator.standard_normal(round(100 * 2_000))
+    changed[(500 * 2_000) :] = 0.1 * generator.standard_normal(100 * 2_000)
     unaffected = 3 * BLOCK  # the block before the one that sees second 500 with its context
     assert unaffected + CONTEXT < 500
     before, after = (

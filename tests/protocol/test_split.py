@@ -68,12 +68,12 @@ def test_folds_are_disjoint_and_complete(corpus, n_folds):
 
 def test_folds_have_like_shares_of_the_classes(corpus):
     task, cycles = corpus.tasks["cycle-4"], corpus.cycles()
-    folds = patient_folds(cycles, task, 3, seed=0)
+    folds = patient_folds(cycles, task, 3)
     normal = sum(cycle.annotation == "normal" for cycle in cycles) / len(cycles)
     for fold in folds:
         members = [cycle for cycle in cycles if cycle.recording.patient_id in fold]
         assert abs(sum(cycle.annotation == "normal" for cycle in members) / len(members) - normal) < 0.1
-    assert folds == patient_folds(cycles, task, 3, seed=0)
+    assert folds == patient_folds(cycles, task, 3)
 
 
 def test_a_task_of_two_classes_divides_the_same_cycles(corpus):
@@ -184,3 +184,9 @@ def test_first_split_of_the_real_corpora_leaks_no_unknown_patient(shared_data: P
     assert both <= {"156", "218"}
     assert tuple(sorted(both)) == split.shared_patients
     assert not patients(split.train) & patients(split.validation)
+
+
+def test_another_validation_seed_is_another_fold(corpus) -> None:
+    chosen = [patients(divide(corpus, validation_seed=seed).validation) for seed in (0, 1, 0)]
+    assert chosen[0] == chosen[2]
+    assert not chosen[0] & chosen[1]

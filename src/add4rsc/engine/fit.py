@@ -36,7 +36,7 @@ from add4rsc.engine.optimise import (
 )
 from add4rsc.engine.predict import predict_probabilities
 from add4rsc.engine.progress import TrainingProgress
-from add4rsc.errors import WrongUsageError
+from add4rsc.errors import DivergedError, SplitError, WrongUsageError
 from add4rsc.methods._base import Batch
 from add4rsc.metrics.icbhi import icbhi_score
 from add4rsc.protocol.selection import Selection, select_epoch
@@ -80,6 +80,8 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
 
     Raises:
         WrongUsageError: if the batches cannot be divided among the processes.
+        SplitError: if a subset by which an epoch is to be chosen has no normal, or no abnormal, cycle.
+        DivergedError: if the loss is no longer a number.
         StorageError: if a checkpoint cannot be written; the previous one stays good.
     """
     if recipe.batch_size % fabric.world_size:
@@ -87,6 +89,7 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
             f"Batches of {recipe.batch_size} cycles cannot be divided among {fabric.world_size} devices. "
             "Use --set batch_size= with a multiple of --devices."
         )
+    _check_selection(recipe, data)
     state, model, optimiser = _prepare(fabric, recipe, data, seed, settings.folder)
     n_steps = len(batch_indices(range(len(data.train.labels)), recipe))
     done = len(state.history)
@@ -103,6 +106,17 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
             _save(fabric, recipe, state, settings.folder)
             progress.line(_describe(row, recipe.epochs))
     return state
+
+
+def _check_selection(recipe: Recipe, data: TrainingData) -> None:
+    """Raise SplitError if a rule of selection looks at a subset that has no score."""
+    looked_at = {Selection.VALIDATION: data.validation, Selection.TEST: data.test}
+    for rule in recipe.selections:
+        if rule in looked_at and len(np.unique(looked_at[rule].labels == 0)) < 2:
+            raise SplitError(
+                f"The {rule.value} cycles are all normal, or all abnormal, so no epoch can be chosen on them. "
+                "Try other patients (--set validation_seed=1), a larger validation_share, or --set selection=last."
+            )
 
 
 def _prepare(
@@ -199,7 +213,7 @@ def _step(
     terms = {name: (term * cycle_weights).sum() for name, term in model.losses(batch, generator).items()}
     loss = torch.stack(list(terms.values())).sum()
     if not bool(torch.isfinite(loss)):
-        raise WrongUsageError(
+        raise DivergedError(
             f"The loss is {loss.item()} in epoch {epoch.index + 1}, step {step + 1}. The last checkpoint is good. "
             "Try a lower learning rate (--set optimiser.learning_rate=...) or --set precision=32-true."
         )

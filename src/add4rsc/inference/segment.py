@@ -108,8 +108,8 @@ def _adapt(levels: Float[ndarray, " frame"]) -> Float[ndarray, " frame"]:
     """Smooth, and measure in standard deviations from the mean of the surroundings."""
     smooth = gaussian_filter1d(levels, SMOOTHING / SHIFT)
     span = round(ADAPTATION / SHIFT)
-    deviation = smooth - uniform_filter1d(smooth, span, mode="nearest")
-    spread = np.sqrt(np.maximum(uniform_filter1d(deviation**2, span, mode="nearest"), 1.0))  # noise is no breath
+    deviation = smooth - uniform_filter1d(smooth, span, mode="reflect")
+    spread = np.sqrt(np.maximum(uniform_filter1d(deviation**2, span, mode="reflect"), 1.0))  # noise is no breath
     return np.clip(deviation / spread, -HIGHEST, HIGHEST)
 
 

@@ -98,7 +98,8 @@ def make_split(
         task: cycles whose annotation it does not know are left out.
         name: a published split of the corpus, one of its folds (`NAME/LABEL`), or `patient-folds-N/K`.
         validation_share: share of the training cycles that should belong to validation patients; 0 for none.
-        validation_seed: which patients those are; the same for every training seed, so that seeds can be compared.
+        validation_seed: which fold of the training patients those are (modulo their number); the same for every training
+            seed, so that seeds can be compared.
 
     Raises:
         UnknownNameError: if the corpus has no such split.
@@ -139,7 +140,7 @@ def _named_split(dataset: AbstractDataset, task: Task, cycles: Sequence[Respirat
     n_folds, fold = int(match[1]), int(match[2] or 0)
     if not 1 <= fold <= n_folds:
         raise SplitError(f"Split '{name}' names no fold. Use patient-folds-{n_folds}/1 to /{n_folds}.")
-    in_test = patient_folds(cycles, task, n_folds, seed=0)[fold - 1]
+    in_test = patient_folds(cycles, task, n_folds)[fold - 1]
     return NamedSplit(
         name,
         {
@@ -149,7 +150,7 @@ def _named_split(dataset: AbstractDataset, task: Task, cycles: Sequence[Respirat
     )
 
 
-def patient_folds(cycles: Sequence[RespiratoryCycle], task: Task, n_folds: int, seed: int) -> list[frozenset[str]]:
+def patient_folds(cycles: Sequence[RespiratoryCycle], task: Task, n_folds: int) -> list[frozenset[str]]:
     """Divide the patients into folds with class shares as equal as whole patients allow.
 
     Raises:
@@ -165,7 +166,7 @@ def patient_folds(cycles: Sequence[RespiratoryCycle], task: Task, n_folds: int, 
     n_patients = len(set(patients))
     if n_patients < n_folds:
         raise SplitError(f"{n_patients} patients cannot be divided into {n_folds} folds. Ask for fewer folds.")
-    divider = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    divider = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
     return [frozenset(patients[test]) for _, test in divider.split(patients, labels, patients)]
 
 
@@ -175,7 +176,7 @@ def _validation_patients(
     if share <= 0:
         return lambda _: False
     n_folds = min(max(2, round(1 / share)), max(2, len(_patients(train))))  # few patients: one of them
-    chosen = patient_folds(train, task, n_folds, seed)[0]
+    chosen = patient_folds(train, task, n_folds)[seed % n_folds]
     return lambda cycle: cycle.recording.patient_id in chosen
 
 

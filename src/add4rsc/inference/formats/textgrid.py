@@ -29,7 +29,7 @@ class TextGridFormat(AbstractFormat):
     @classmethod
     def write(cls, report: Report, file: BinaryIO) -> None:
         """Walk through the recordings once to count and once to write, for each tier."""
-        total = sum(recording.duration for recording in report.recordings())
+        total = float(sum(recording.duration for recording in report.recordings()))
         tiers: dict[str, Callable[[], Iterator[_Interval]]] = {
             "cycles": lambda: _cycle_tier(report, lambda cycle: cycle.decision),
             "label": lambda: _cycle_tier(report, _words),
