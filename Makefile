@@ -18,8 +18,9 @@ BIN := .venv/bin
 demo: .venv/.train
 	$(BIN)/add4rsc demo
 
+# one thread a process: two test processes would otherwise fight over the cores
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check src tests benchmarks docs results

@@ -39,6 +39,8 @@ BETWEEN_RISES, SHORTEST = 0.2, 0.6
 PERIODS = (1.0, 6.0)
 USUAL_PERIOD, PERIOD_SPREAD = 2.4, 0.7
 """Median of 2,534 annotated cycles, and the spread of the logarithm within which another period is believed."""
+AS_SIMILAR, NEAR_HALF = 0.9, 5
+"""Half a period is the period if its lag, give or take some frames, is nearly as similar."""
 LATE_COST = 0.5
 """Most that a long pause costs: recordings hold pauses, but no breath of 0.3 s."""
 ONSET_DELAY = 0.02
@@ -135,7 +137,12 @@ def _period(rises: Float[ndarray, " frame"]) -> float:
     lags = np.arange(shortest, min(longest, n_frames // 2) + 1)
     similarity = products[lags] / (1 - lags / (2 * n_frames))
     belief = np.exp(-((np.log(lags * SHIFT / USUAL_PERIOD) / PERIOD_SPREAD) ** 2) / 2)
-    return float(lags[np.argmax(similarity * belief)] * SHIFT)
+    best = int(np.argmax(similarity * belief))
+    half = lags[best] // 2 - shortest
+    near = slice(max(0, half - NEAR_HALF), half + NEAR_HALF + 1)
+    if half >= 0 and similarity[near].max() >= AS_SIMILAR * similarity[best]:
+        best = near.start + int(np.argmax(similarity[near]))  # two breaths had been taken for one
+    return float(lags[best] * SHIFT)
 
 
 def _best_path(times: Float[ndarray, " peak"], gains: Float[ndarray, " peak"], period: float) -> Int[ndarray, " start"]:

@@ -16,8 +16,8 @@ from add4rsc.metrics.intervals import score_intervals
 from add4rsc.metrics.sprsound import judged
 from add4rsc.predictions import Predictions
 
-FEWEST_CYCLES, FEWEST_PATIENTS = 10, 2
-"""Fewer of either make a group too small."""
+FEWEST_CYCLES, FEWEST_OF_A_KIND, FEWEST_PATIENTS = 10, 3, 2
+"""Fewer cycles, fewer normal or fewer abnormal ones, or fewer patients make a group too small."""
 N_RESAMPLES = 2000
 UNKNOWN = "unknown"
 AGE_GROUPS = (
@@ -56,15 +56,16 @@ def _describe(predictions: Predictions, rows: np.ndarray, generator: np.random.G
     labels, decisions, patients = (
         each[rows] for each in (predictions.labels, predictions.decisions, predictions.patients)
     )
-    n_patients = len(np.unique(patients))
+    n_patients, n_normal = len(np.unique(patients)), int((labels == 0).sum())
+    n_rarer = min(n_normal, len(labels) - n_normal)
     binary = binary_score(labels, decisions)
     intervals = score_intervals(labels, decisions, patients, generator, N_RESAMPLES)
     return {
         "n_cycles": len(labels),
-        "n_normal": int((labels == 0).sum()),
-        "n_abnormal": int((labels != 0).sum()),
+        "n_normal": n_normal,
+        "n_abnormal": len(labels) - n_normal,
         "n_patients": n_patients,
-        "too_small": len(labels) < FEWEST_CYCLES or n_patients < FEWEST_PATIENTS,
+        "too_small": len(labels) < FEWEST_CYCLES or n_rarer < FEWEST_OF_A_KIND or n_patients < FEWEST_PATIENTS,
         **asdict(icbhi_score(labels, decisions)),
         "sensitivity_binary": binary.sensitivity,
         "score_binary": binary.score,
