@@ -14,7 +14,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-METHODS = ("fine_tuning-mn04", "add4rsc-mn04")
+METHODS = {
+    "fine_tuning-mn04": "fine_tuning/mn04",
+    "add4rsc-mn04": "add4rsc/mn04",
+    "add4rsc-mn04-again": "add4rsc/mn04, the same seed on two threads",
+}
+"""Folder of a result -> its name in a table; a test that lacks one has no such row."""
 TESTS = {
     "sprsound2022/cycle-4/inter": "SPRSound 2022, complete inter-patient test",
     "icbhi2017-subset/cycle-4/official": "ICBHI 2017 **subset**, official split",
@@ -24,6 +29,10 @@ TESTS = {
 
 def _read(place: str, method: str, name: str = "summary.json") -> dict[str, Any]:
     return json.loads((RESULTS / place / method / name).read_text())
+
+
+def _methods(place: str) -> list[str]:
+    return [method for method in METHODS if (RESULTS / place / method / "summary.json").exists()]
 
 
 def _percent(value: float | None) -> str:
@@ -42,10 +51,10 @@ def scores() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for place, title in TESTS.items():
-        for method in METHODS:
+        for method in _methods(place):
             found = _read(place, method)
             counts = f"{found['n_cycles']} / {found['n_patients']}"
-            parts = [title, method.replace("-", "/", 1), counts, _percent(found["specificity"])]
+            parts = [title, METHODS[method], counts, _percent(found["specificity"])]
             parts += [
                 _percent(found["sensitivity"]),
                 _with_interval(found, "score"),
@@ -59,16 +68,16 @@ def scores() -> str:
 def stethoscopes() -> str:
     """The official split of the subset, by stethoscope."""
     place = "icbhi2017-subset/cycle-4/official"
-    training = _read(place, METHODS[0], "run.json")["split"]["subsets"]["train"]["cycles_per_stethoscope"]
+    training = _read(place, "fine_tuning-mn04", "run.json")["split"]["subsets"]["train"]["cycles_per_stethoscope"]
     lines = [
         "| stethoscope | training cycles | test cycles | method | Sp | Se | Score |",
         "|---|---|---|---|---|---|---|",
     ]
-    for method in METHODS:
+    for method in _methods(place):
         for name, group in _read(place, method)["per_stethoscope"].items():
             shares = [_percent(group[part]) for part in ("specificity", "sensitivity", "score")]
             counts = [str(training.get(name, 0)), str(group["n_cycles"])]
-            lines.append(f"| {' | '.join([name, *counts, method.replace('-', '/', 1), *shares])} |")
+            lines.append(f"| {' | '.join([name, *counts, METHODS[method], *shares])} |")
     return "\n".join(lines)
 
 
@@ -76,7 +85,7 @@ def costs() -> str:
     """What each run took."""
     lines = ["| command | parameters | seconds, training and test |", "|---|---|---|"]
     for place in list(TESTS)[:2]:
-        for method in METHODS:
+        for method in _methods(place):
             run = _read(place, method, "run.json")
             command = (RESULTS / place / method / "command.txt").read_text().strip()
             lines.append(f"| `{command}` | {run['n_parameters']:,} | {run['seconds']:.0f} |")

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +37,8 @@ def cohort(write, breath, tmp_path, monkeypatch):
     return find_sources(["in"])[0]
 
 
-def plan(shard=(1, 1), formats=FORMATS, cycles="windows", model="abc") -> Plan:
-    return Plan(model, formats, Choices(cycles), shard)
+def plan(shard=(1, 1), formats=FORMATS, cycles="windows", model="abc", resume=False) -> Plan:
+    return Plan(model, formats, Choices(cycles), shard, resume)
 
 
 def contents(folder: Path, without: tuple[str, ...] = ()) -> dict[str, bytes]:
@@ -93,7 +94,7 @@ def test_a_stopped_batch_goes_on_to_the_same_bytes(classifier, cohort, tmp_path,
     with (tmp_path / "out" / JOURNAL).open("ab") as file:
         file.write(b'{"name":"in/1/105_1b1_Al_sc_Medit')
     again = []
-    run_batch(classifier, cohort, tmp_path / "out", plan(), resume=True, watch=lambda entry: again.append(entry.name))
+    run_batch(classifier, cohort, tmp_path / "out", plan(resume=True), watch=lambda entry: again.append(entry.name))
     assert sorted(done + again) == [source.name for source in cohort]
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
@@ -101,7 +102,7 @@ def test_a_stopped_batch_goes_on_to_the_same_bytes(classifier, cohort, tmp_path,
 def test_a_finished_batch_is_not_done_again(classifier, cohort, tmp_path):
     run_batch(classifier, cohort, tmp_path / "out", plan())
     before, n_batches = contents(tmp_path / "out"), len(classifier.batches)
-    run_batch(classifier, cohort, tmp_path / "out", plan(), resume=True)
+    run_batch(classifier, cohort, tmp_path / "out", plan(resume=True))
     assert contents(tmp_path / "out") == before
     assert len(classifier.batches) == n_batches
 
@@ -109,7 +110,7 @@ def test_a_finished_batch_is_not_done_again(classifier, cohort, tmp_path):
 def test_a_file_that_changed_is_done_again_and_counts_once(classifier, cohort, tmp_path, write, breath):
     run_batch(classifier, cohort, tmp_path / "out", plan())
     write("in/text.wav", breath(5.0, seed=9))
-    outcome = run_batch(classifier, cohort, tmp_path / "out", plan(), resume=True)
+    outcome = run_batch(classifier, cohort, tmp_path / "out", plan(resume=True))
     run_batch(classifier, cohort, tmp_path / "fresh", plan())
     assert outcome.n_problems == 3
     assert contents(tmp_path / "out", (JOURNAL,)) == contents(tmp_path / "fresh", (JOURNAL,))
@@ -128,7 +129,7 @@ def test_a_folder_is_not_written_over(classifier, cohort, tmp_path):
 def test_another_batch_does_not_go_on(classifier, cohort, tmp_path, other, word):
     run_batch(classifier, cohort, tmp_path / "out", plan())
     with pytest.raises(RunFolderError, match=word):
-        run_batch(classifier, cohort, tmp_path / "out", other, resume=True)
+        run_batch(classifier, cohort, tmp_path / "out", replace(other, resume=True))
 
 
 @pytest.mark.parametrize("n_shards", [2, 12])
@@ -178,7 +179,7 @@ def test_a_full_disk_stops_the_batch_and_it_goes_on(classifier, cohort, tmp_path
         full.setattr(journal.os, "fsync", fill)
         with pytest.raises(StorageError, match=r"No space left.*--resume"):
             run_batch(classifier, cohort, tmp_path / "out", plan())
-    run_batch(classifier, cohort, tmp_path / "out", plan(), resume=True)
+    run_batch(classifier, cohort, tmp_path / "out", plan(resume=True))
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 

@@ -18,7 +18,8 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on standard output."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    typer.echo(title)  # a table's own title would be folded to the width of the table
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

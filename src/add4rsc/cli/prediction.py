@@ -102,11 +102,9 @@ def _run(
     from add4rsc.inference.opening import fingerprint, open_classifier
 
     out, names, choices, part, resume = options
-    plan = Plan(fingerprint(model), names, choices, part)
+    plan = Plan(fingerprint(model), names, choices, part, resume)
     with BatchProgress(len(shard_of(sources, *part))) as progress:
-        outcome = run_batch(
-            open_classifier(model), sources, out, plan, unlisted=unlisted, resume=resume, watch=progress
-        )
+        outcome = run_batch(open_classifier(model), sources, out, plan, unlisted=unlisted, watch=progress)
     _show_outcome(outcome, out, as_json)
     return outcome.exit_code
 

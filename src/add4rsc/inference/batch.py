@@ -29,13 +29,15 @@ Watcher = Callable[[Entry], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """How a batch is done; all of it is kept in the batch folder, and compared when the batch goes on."""
+    """How a batch is done; all but `resume` is kept in the batch folder, and compared when the batch goes on."""
 
     model: str
     """Fingerprint of the model."""
     formats: tuple[str, ...] = ("csv",)
     choices: Choices = field(default_factory=Choices)
     shard: tuple[int, int] = (1, 1)
+    resume: bool = False
+    """Go on with what is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,9 @@ def run_batch(
     plan: Plan,
     *,
     unlisted: Sequence[FileProblem] = (),
-    resume: bool = False,
     watch: Watcher | None = None,
 ) -> Outcome:
-    """Classify many recordings into a folder. Killed at any time, it goes on with `resume` to the same result.
+    """Classify many recordings into a folder. Killed at any time, it goes on with `plan.resume` to the same result.
 
     Args:
         classifier: the model.
@@ -73,16 +74,16 @@ def run_batch(
         folder: of this batch or shard.
         plan: how.
         unlisted: folders that could not be looked into.
-        resume: go on with what is in the folder.
         watch: told of each file.
 
     Raises:
-        RunFolderError: if the folder holds a batch and `resume` is false, or one of another plan.
-        StorageError: if the disk is full; `resume` goes on from there.
+        RunFolderError: if the folder holds a batch and `plan.resume` is false, or one of another plan.
+        StorageError: if the disk is full; `plan.resume` goes on from there.
     """
     settings = _settings(classifier, sources, plan, unlisted)
-    _open_folder(folder, settings, resume)
+    _open_folder(folder, settings, plan.resume)
     journal = Journal(folder / JOURNAL)
+    journal.trim()
     for source in shard_of(list(sources), *plan.shard):
         stamp = stamp_of(source.path)
         if journal.has(source.name, stamp):

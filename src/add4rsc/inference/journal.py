@@ -72,9 +72,8 @@ class Journal:
         line = entry.to_line()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("r+b" if self.path.exists() else "xb") as file:
-                file.seek(self._end)
-                file.truncate()
+            self.trim()
+            with self.path.open("ab") as file:
                 file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
@@ -85,6 +84,12 @@ class Journal:
             ) from error
         self._places[entry.name] = (self._end, entry.stamp)
         self._end += len(line)
+
+    def trim(self) -> None:
+        """Cut off what a kill or a full disk left of a line."""
+        if self.path.is_file() and self.path.stat().st_size > self._end:
+            with self.path.open("r+b") as file:
+                file.truncate(self._end)
 
     def entries(self) -> Iterator[Entry]:
         """All files in order of their names; of a file that was done twice, the last time."""

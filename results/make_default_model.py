@@ -1,0 +1,93 @@
+"""Make the model that the package carries, and its card, from a finished run.
+
+Usage: python results/make_default_model.py RUN DATA_FOLDER
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from add4rsc.export.exporting import ExportReport, ExportSettings, export_run
+from add4rsc.storage import write_text
+from add4rsc.terms import RESEARCH_USE_ONLY
+
+MODELS = Path(__file__).resolve().parents[1] / "src" / "add4rsc" / "models"
+
+LIMITS = """\
+- It has heard one stethoscope, at 8 kHz, on children of 0 to 18 years in two departments of one hospital. Other
+  stethoscopes, phones, adults, other rooms and other annotators are outside of what it was tested on.
+- It was tested on annotated events, 3 s of each at most. A recording without annotation is first divided into breaths,
+  which has its own errors (`docs/segmenter.md`).
+- Its words mean "sounds like": crackle (fine or coarse), wheeze (also rhonchi and stridor), both. None is a diagnosis.
+- The same validation patients chose the epoch and calibrated the probabilities, so that these may be a little too sure.
+- Poor recordings (speech, crying, friction, clipping) are given a class like all others. Look at their flags first."""
+
+
+def card(report: ExportReport, run: dict[str, Any]) -> str:
+    """The model card in Markdown."""
+    description, notes = report.description, report.description.notes
+    lines = [
+        "# The model in the box",
+        "",
+        f"**{RESEARCH_USE_ONLY}**",
+        "",
+        f"`default.onnx`, {report.n_bytes / 1e6:.1f} MB: front-end and network of the recipe `{description.name}` "
+        f"({run['n_parameters']:,} parameters). It takes {description.crop.duration:g} s of sound at "
+        f"{description.sample_rate} Hz and gives {len(description.classes)} logits: {', '.join(description.classes)}.",
+        "",
+        "## Training",
+        "",
+        f"Corpus `{notes['dataset']}` (SPRSound 2022, Zhang et al., IEEE TBioCAS 16:867, CC BY 4.0), task "
+        f"`{notes['task']}`, split `{notes['split']}`: no patient is in two subsets. Seed {notes['seed']}, epoch "
+        f"{notes['epoch']} ({notes['selection']}), commit `{notes['commit']}`. Starts from EfficientAT's mn04 "
+        "(AudioSet, MIT licence).",
+        "",
+        "| subset | events | patients | " + " | ".join(description.classes) + " |",
+        "|" + "---|" * (3 + len(description.classes)),
+    ]
+    for subset, counts in run["split"]["subsets"].items():
+        per_class = " | ".join(str(counts["cycles_per_class"][name]) for name in description.classes)
+        lines.append(f"| {subset} | {counts['n_cycles']} | {counts['n_patients']} | {per_class} |")
+    lines += ["", "## Test", "", "| | value (95 % interval from a bootstrap over patients) |", "|---|---|"]
+    for name in ("specificity", "sensitivity", "score", "score_binary"):
+        value, _, interval = notes[f"test_{name}"].partition(" (95 % interval over patients ")
+        lines.append(f"| {name.replace('_', ', ')} | {value} ({interval} |")
+    lines += [
+        "",
+        f"{notes['test_n_cycles']} events of {notes['test_n_patients']} patients. "
+        'Always answering "normal" scores 0.5.',
+        "",
+        "## Probabilities",
+        "",
+        f"{notes['calibration'].capitalize()}. Temperature {description.temperature:.3f}. "
+        "A class is decided from these probabilities on: "
+        + ", ".join(f"{name} {value:.2f}" for name, value in description.thresholds.items())
+        + "; below, its decisions were wrong more often than right.",
+        "",
+        "## Limits",
+        "",
+        LIMITS,
+        "",
+        "## Making it again",
+        "",
+        "```sh",
+        f"add4rsc train {notes['recipe']} --data-folder SPRSOUND --run-folder RUN",
+        "python results/make_default_model.py RUN SPRSOUND",
+        "```",
+        "",
+        f"Exported logits differ from the run's by at most {report.largest_difference:.0e} of the largest, over "
+        f"{report.n_checked} test events.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Export, and write the card beside the model."""
+    run_folder, data_folder = map(Path, sys.argv[1:])
+    report = export_run(run_folder, MODELS / "default.onnx", ExportSettings(data_folder))
+    write_text(MODELS / "default.md", card(report, json.loads((run_folder / "run.json").read_text())))
+
+
+if __name__ == "__main__":
+    main()
