@@ -1,6 +1,6 @@
 import dataclasses
-import hashlib
 import errno
+import hashlib
 import os
 import re
 from pathlib import Path

@@ -76,6 +76,7 @@ def test_stereo_is_averaged_and_any_rate_is_resampled(write, breath, hand):
         {"name": "a.wav", "subtype": "ALAW"},
         {"name": "a.wav", "subtype": "IMA_ADPCM"},
         {"name": "a.wav", "subtype": "PCM_U8"},
+        {"name": "a.wav", "subtype": "GSM610"},
         {"name": "a.mp3"},
         {"name": "a.ogg"},
         {"name": "a.opus", "format": "OGG", "subtype": "OPUS"},

@@ -83,7 +83,7 @@ def test_each_flag_is_raised_by_the_sound_made_for_it(flag):
     assert flag in assess(MADE[flag], RATE)
 
 
-@pytest.mark.parametrize("flag", set(CHECKS) - {"clipping"})
+@pytest.mark.parametrize("flag", sorted(set(CHECKS) - {"clipping"}))
 def test_the_sounds_made_for_the_other_flags_are_not_clipped(flag):
     assert "clipping" not in assess(MADE[flag], RATE)
 

@@ -99,7 +99,8 @@ def _read_frames(path: Path, first: int, n_frames: int) -> Float[ndarray, " fram
     """
     with _open(path) as file:
         try:
-            file.seek(first)
+            if first:  # some telephone codecs can only be read from the start
+                file.seek(first)
             samples = file.read(n_frames, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioError(path, f"cannot be decoded ({error})", REPLACE) from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from add4rsc.errors import CheckpointError
 from add4rsc.inference._base import AbstractClassifier
 
-DEFAULT_MODEL = Path(__file__).parent / "models" / "default.onnx"
+DEFAULT_MODEL = Path(__file__).parents[1] / "models" / "default.onnx"
 """The one that the package carries."""
 
 

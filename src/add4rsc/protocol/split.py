@@ -98,8 +98,8 @@ def make_split(
         task: cycles whose annotation it does not know are left out.
         name: a published split of the corpus, one of its folds (`NAME/LABEL`), or `patient-folds-N/K`.
         validation_share: share of the training cycles that should belong to validation patients; 0 for none.
-        validation_seed: which fold of the training patients those are (modulo their number); the same for every training
-            seed, so that seeds can be compared.
+        validation_seed: which fold of the training patients those are ; the same for every
+            training seed, so that seeds can be compared.
 
     Raises:
         UnknownNameError: if the corpus has no such split.
