@@ -15,8 +15,8 @@ from add4rsc.terms import RESEARCH_USE_ONLY
 MODELS = Path(__file__).resolve().parents[1] / "src" / "add4rsc" / "models"
 
 LIMITS = """\
-- It has heard one stethoscope, at 8 kHz, on children of 0 to 18 years in two departments of one hospital. Other
-  stethoscopes, phones, adults, other rooms and other annotators are outside of what it was tested on.
+- It has heard one stethoscope, at 8 kHz, on children, in one corpus. Other stethoscopes, phones, adults, rooms and
+  other annotators are outside of what it was tested on.
 - It was tested on annotated events, 3 s of each at most. A recording without annotation is first divided into breaths,
   which has its own errors (`docs/segmenter.md`).
 - Its words mean "sounds like": crackle (fine or coarse), wheeze (also rhonchi and stridor), both. None is a diagnosis.

@@ -34,7 +34,7 @@ def package_versions() -> dict[str, str]:
 
 def source_commit() -> str:
     """Commit of the checkout that this package runs from, with `+changes` if it was changed since; empty if none."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]  # changes anywhere in the package count
     try:
         commit = _git(here, "rev-parse", "HEAD")
         tracked = _git(here, "ls-files", "--error-unmatch", str(Path(__file__).resolve()))
