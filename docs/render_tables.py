@@ -1,4 +1,4 @@
-"""Fill the tables of README.md from the files under results/; `--check` only says whether they are up to date.
+"""Fill the tables of the documents from the files under results/; `--check` only says whether they are up to date.
 
 Usage: python docs/render_tables.py [--check]
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
+DOCUMENTS = ("README.md", "docs/segmenter.md")
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
@@ -97,7 +98,40 @@ def demo() -> str:
     return "```text\n" + (RESULTS / "demo" / "output.txt").read_text().rstrip() + "\n```"
 
 
-TABLES: dict[str, Callable[[], str]] = {"scores": scores, "stethoscopes": stethoscopes, "costs": costs, "demo": demo}
+def boundaries() -> str:
+    """How near the found boundaries are to the annotated ones."""
+    head = "| corpus | method | recordings of | F1 at 0.2 s | F1 at 0.5 s | median error, s | found / annotated |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
+    for corpus in _segmenter():
+        for row in corpus["boundaries"]:
+            parts = [corpus["corpus"], row["method"], row["subset"], f"{row['f1_0.2']:.3f}", f"{row['f1_0.5']:.3f}"]
+            parts += [f"{row['median_error']:.3f}", f"{row['n_found']} / {row['n_annotated']}"]
+            lines.append(f"| {' | '.join(parts)} |")
+    return "\n".join(lines)
+
+
+def segmenter_scores() -> str:
+    """What the segmenter costs the score of the same network."""
+    lines = ["| test | cycles from | Sp | Se | Score |", "|---|---|---|---|---|"]
+    for corpus in _segmenter():
+        for row in corpus["scores"]:
+            shares = [_percent(row[part]) for part in ("specificity", "sensitivity", "score")]
+            lines.append(f"| {' | '.join([corpus['split'], row['method'], *shares])} |")
+    return "\n".join(lines)
+
+
+def _segmenter() -> list[dict[str, Any]]:
+    return json.loads((RESULTS / "benchmarks" / "segmenter.json").read_text())["corpora"]
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "scores": scores,
+    "stethoscopes": stethoscopes,
+    "costs": costs,
+    "demo": demo,
+    "boundaries": boundaries,
+    "segmenter-scores": segmenter_scores,
+}
 
 
 def render(text: str) -> str:
@@ -108,8 +142,10 @@ def render(text: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    readme = ROOT / "README.md"
-    rendered = render(readme.read_text())
-    if parser.parse_args().check:
-        sys.exit(0 if rendered == readme.read_text() else "README.md is not up to date: python docs/render_tables.py")
-    readme.write_text(rendered)
+    checks_only = parser.parse_args().check
+    for document in (ROOT / name for name in DOCUMENTS):
+        rendered = render(document.read_text())
+        if checks_only and rendered != document.read_text():
+            sys.exit(f"{document.name} is not up to date. Run: python docs/render_tables.py")
+        if not checks_only:
+            document.write_text(rendered)
