@@ -26,10 +26,13 @@ def demo(out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("dem
 
 
 def _train(corpus: Path, run: Path) -> dict[str, Any]:
+    import torch
+
     from add4rsc.datasets.synthetic import synthesise
     from add4rsc.engine.run import RunSettings, train
     from add4rsc.methods import recipes
 
+    torch.set_num_threads(1)  # so small a network gains nothing from more, and loses much on a busy machine
     synthesise(corpus, n_recordings=48, seed=0)
     typer.echo(f"2. Train {RECIPE} -> {run}")
     return train(recipes.get(RECIPE)(), [1], RunSettings(corpus, run, accelerator="cpu", overwrite=True))
