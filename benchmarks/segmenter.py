@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -31,21 +31,23 @@ from add4rsc.terms import RespiratoryCycle, Subset
 TOLERANCES = (0.2, 0.5)
 WINDOW = 3.0
 
-Finder = Callable[[Float[ndarray, " sample"], int, Sequence[RespiratoryCycle]], list[Stretch]]
+Finder = Callable[[Path, Sequence[RespiratoryCycle]], list[Stretch]]
 
 
-def _by_envelope(unit: Literal["cycle", "event"]) -> Finder:
-    def find(waveform: Float[ndarray, " sample"], rate: int, _: Sequence[RespiratoryCycle]) -> list[Stretch]:
-        return find_cycles(waveform, rate, unit) or windows(len(waveform) / rate, WINDOW)
+def _by_envelope(path: Path, _: Sequence[RespiratoryCycle]) -> list[Stretch]:
+    info = read_info(path)
+    found = find_cycles(read_waveform(path, info.sample_rate), info.sample_rate)
+    return found or windows(info.duration, WINDOW)
 
-    return find
+
+def _as_annotated(_: Path, cycles: Sequence[RespiratoryCycle]) -> list[Stretch]:
+    return [Stretch(cycle.start, cycle.end) for cycle in cycles]
 
 
 FINDERS: dict[str, Finder] = {
-    "annotated": lambda _, __, cycles: [Stretch(cycle.start, cycle.end) for cycle in cycles],
-    "envelope, cycles": _by_envelope("cycle"),
-    "envelope, events": _by_envelope("event"),
-    "windows": lambda waveform, rate, _: windows(len(waveform) / rate, WINDOW),
+    "annotated": _as_annotated,
+    "envelope": _by_envelope,
+    "windows": lambda path, _: windows(read_info(path).duration, WINDOW),
 }
 
 
@@ -84,11 +86,10 @@ def count_hits(found: Float[ndarray, " found"], annotated: Float[ndarray, " cycl
     return hits
 
 
-def decide(
-    classifier: OnnxClassifier, waveform: Float[ndarray, " sample"], stretches: Sequence[Stretch]
-) -> Int[ndarray, " stretch"]:
-    """The most probable class of every stretch of a waveform at the classifier's rate."""
+def decide(classifier: OnnxClassifier, path: Path, stretches: Sequence[Stretch]) -> Int[ndarray, " stretch"]:
+    """The most probable class of every stretch."""
     rate, crop = classifier.sample_rate, classifier.crop
+    waveform = fade_recording(read_waveform(path, rate), rate, crop)
     cropped = [crop_cycle(waveform, rate, each.start, each.end, crop) for each in stretches]
     return classifier.logits(np.stack(cropped)).argmax(axis=1)
 
@@ -108,7 +109,7 @@ def hand_over(
 
 def measure(folder: Path, model: Path) -> dict[str, Any]:
     """Boundaries of all annotated recordings, and the scores of the test cycles, by every finder."""
-    dataset, classifier = open_dataset(folder), OnnxClassifier(model, n_threads=1)
+    dataset, classifier = open_dataset(folder), OnnxClassifier(model)
     task = dataset.tasks[classifier.notes["task"]]
     split = dataset.published_split(classifier.notes["split"])
     of_recording: dict[str, list[RespiratoryCycle]] = defaultdict(list)
@@ -122,16 +123,13 @@ def measure(folder: Path, model: Path) -> dict[str, Any]:
         judged = [cycle for cycle in cycles if task.label(cycle.annotation) is not None]
         is_tested = subset is Subset.TEST and len(judged) > 0
         labels += [task.classes.index(task.class_of[cycle.annotation]) for cycle in judged] if is_tested else []
-        native_rate, rate = read_info(path).sample_rate, classifier.sample_rate
-        native = read_waveform(path, native_rate)
-        heard = fade_recording(read_waveform(path, rate), rate, classifier.crop) if is_tested else native
         for method, find in FINDERS.items():
-            stretches = find(native, native_rate, judged if method == "annotated" and is_tested else cycles)
+            stretches = find(path, judged if method == "annotated" and is_tested else cycles)
             times = np.unique([each.start for each in stretches]), np.unique([cycle.start for cycle in cycles])
             for group in ("all", str(subset.value if subset else "neither")) if method != "annotated" else ():
                 boundaries[method, group].add(*times)
             if is_tested:
-                decisions[method] += hand_over(stretches, decide(classifier, heard, stretches), judged)
+                decisions[method] += hand_over(stretches, decide(classifier, path, stretches), judged)
     return {
         "corpus": dataset.name,
         "n_recordings": len(of_recording),
@@ -155,18 +153,16 @@ def main() -> None:
     parser.add_argument("--corpus", nargs=2, type=Path, action="append", required=True, metavar=("FOLDER", "MODEL"))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    results = []
-    for folder, model in arguments.corpus:
-        result = measure(folder, model)
-        results.append(result)
-        print(f"{result['corpus']}, {result['n_recordings']} annotated recordings", flush=True)
+    results = [measure(folder, model) for folder, model in arguments.corpus]
+    for result in results:
+        print(f"{result['corpus']}, {result['n_recordings']} annotated recordings")
         for row in result["boundaries"]:
             shares = "  ".join(f"F1 at {each:g} s {row[f'f1_{each:g}']:.3f}" for each in TOLERANCES)
             found = f"{row['n_found']} found, {row['n_annotated']} annotated"
-            print(f"  {row['method']:16} {row['subset']:6} {shares}  median error {row['median_error']:.3f} s  {found}")
+            print(f"  {row['method']:10} {row['subset']:6} {shares}  median error {row['median_error']:.3f} s  {found}")
         for row in result["scores"]:
             shares = "  ".join(f"{part} {row[part]:.4f}" for part in ("specificity", "sensitivity", "score"))
-            print(f"  {row['method']:16} {shares}  {row['n_cycles']} test cycles")
+            print(f"  {row['method']:10} {shares}  {row['n_cycles']} test cycles")
     if arguments.out:
         write_json(arguments.out, {"window": WINDOW, "corpora": results})
 

@@ -4,12 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from add4rsc.datasets import datasets
 from add4rsc.engine.calibrate import Calibration
 from add4rsc.engine.folder import RUN, SUMMARY
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference.onnx_model import ModelDescription
-from add4rsc.recipe import Recipe
 
 SCORES = ("specificity", "sensitivity", "score", "score_binary")
 
@@ -45,7 +43,6 @@ def _provenance(run: TrainedRun) -> dict[str, str]:
         "recipe": recipe.name,
         "dataset": recipe.dataset,
         "task": recipe.task,
-        "unit": _unit(recipe),
         "split": recipe.split,
         "selection": recipe.selection.description,
         **{key: of_run.get(key) for key in ("seed", "epoch", "commit", "data_checksum")},
@@ -54,12 +51,6 @@ def _provenance(run: TrainedRun) -> dict[str, str]:
         "recipe_json": recipe.model_dump_json(),
     }
     return {key: str(value) for key, value in notes.items() if value not in (None, "")}
-
-
-def _unit(recipe: Recipe) -> str:
-    """What the network has learnt from: cycles, events or whole recordings."""
-    tasks = datasets.get(recipe.dataset).tasks if recipe.dataset else {}
-    return tasks[recipe.task].unit if recipe.task in tasks else ""
 
 
 def _with_interval(summary: dict[str, Any], name: str) -> str:

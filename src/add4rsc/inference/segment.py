@@ -9,7 +9,6 @@ says how well it works. Times in seconds, frequencies in hertz.
 
 import itertools
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -48,28 +47,19 @@ ONSET_DELAY = 0.02
 """How much later than the annotated beginning a rise is steepest."""
 FULL_HEAD, FULL_PAUSE = 0.5, 2.5
 """Periods: what before the first rise is a stretch of its own; from where on a long one is divided."""
-CLEAR_RISE, BETWEEN_EVENTS, SHORTEST_EVENT = 0.5, 0.5, 0.4
-FADE, FADE_SMOOTHING, QUIET_AND_LOUD = 0.1, 0.06, (5, 95)
-"""What is left of a fading event, and the percentiles between which its level ranges."""
 BLOCK, CONTEXT = 120.0, 15.0
 """Boundaries are sought in blocks, each with its surroundings: breathing changes over a long recording."""
 
 
-def find_cycles(
-    waveform: Float[ndarray, " sample"], sample_rate: int, unit: Literal["cycle", "event"] = "cycle"
-) -> list[Stretch]:
-    """Find respiratory cycles or events, in order; empty where no breath is heard.
+def find_cycles(waveform: Float[ndarray, " sample"], sample_rate: int) -> list[Stretch]:
+    """Find respiratory cycles, in order, each ending where the next begins; empty where no breath is heard.
 
-    A cycle is a breath in and out, and lasts until the next. An event, as in SPRSound, is what is heard of one rise:
-    every clear one begins an event, whatever its distance from others, and ends where the sound has faded.
-
-    Beside the waveform a small part of its memory is needed, whatever the length. What is found at one place depends on
+    Beside the waveform it needs a small part of its memory, whatever the length. What is found at one place depends on
     nothing that is more than `BLOCK + CONTEXT` away.
 
     Args:
         waveform: in [-1, 1].
         sample_rate: of the waveform; from 1,500 Hz on.
-        unit: what the network that will hear them was trained on.
     """
     levels = breath_levels(waveform, sample_rate)
     duration = len(waveform) / sample_rate
@@ -78,14 +68,11 @@ def find_cycles(
     period = USUAL_PERIOD
     for first in range(0, len(levels), n_block):
         begin = max(0, first - n_context)
-        rises = _rises(_adapt(levels[begin : first + n_block + n_context]))
-        period = _period(rises)
-        frames = begin + (_regular_rises(rises, period) if unit == "cycle" else _clear_rises(rises))
-        times = frames[(frames >= first) & (frames < first + n_block)] * SHIFT + FRAME / 2 - ONSET_DELAY
+        frames, period = _breath_starts(levels[begin : first + n_block + n_context])
+        inside = frames[(frames + begin >= first) & (frames + begin < first + n_block)] + begin
+        times = inside * SHIFT + FRAME / 2 - ONSET_DELAY
         starts.extend(float(time) for time in times if not starts or time - starts[-1] >= BETWEEN_RISES)
-    if unit == "cycle":
-        return list(_stretches(starts, duration, period))
-    return [_without_pause(each, levels) for each in _stretches(starts, duration)]
+    return list(_stretches(starts, period, duration))
 
 
 def breath_levels(waveform: Float[ndarray, " sample"], sample_rate: int) -> Float[ndarray, " frame"]:
@@ -111,15 +98,12 @@ def _bands(frequencies: Float[ndarray, " bin"]) -> Float[ndarray, "bin band"]:
     return np.stack([each / each.sum() for each in members if each.any()], axis=1)
 
 
-def _regular_rises(rises: Float[ndarray, " frame"], period: float) -> Int[ndarray, " start"]:
-    """Frames where breaths begin that come back after the period, more or less."""
+def _breath_starts(levels: Float[ndarray, " frame"]) -> tuple[Int[ndarray, " start"], float]:
+    """Frames where breaths begin, and the period in seconds."""
+    rises = _rises(_adapt(levels))
+    period = _period(rises)
     peaks, _ = find_peaks(rises, height=LEAST_RISE, distance=round(BETWEEN_RISES / SHIFT))
-    return peaks[_best_path(peaks * SHIFT, rises[peaks] - RISE_COST, period)]
-
-
-def _clear_rises(rises: Float[ndarray, " frame"]) -> Int[ndarray, " start"]:
-    """Frames where events begin."""
-    return find_peaks(rises, height=CLEAR_RISE, distance=round(BETWEEN_EVENTS / SHIFT))[0]
+    return peaks[_best_path(peaks * SHIFT, rises[peaks] - RISE_COST, period)], period
 
 
 def _adapt(levels: Float[ndarray, " frame"]) -> Float[ndarray, " frame"]:
@@ -182,25 +166,14 @@ def _best_path(times: Float[ndarray, " peak"], gains: Float[ndarray, " peak"], p
     return np.array(path[::-1])
 
 
-def _stretches(starts: list[float], duration: float, period: float | None = None) -> Iterator[Stretch]:
-    """From each start to the next, the last to the end; long ones divided evenly if a period says what is long."""
+def _stretches(starts: list[float], period: float, duration: float) -> Iterator[Stretch]:
+    """From each start to the next, the last to the end; long ones divided evenly."""
     if not starts:
         return
-    head = [0.0] if starts[0] > (BETWEEN_EVENTS if period is None else FULL_HEAD * period) else []
+    head = [0.0] if starts[0] > FULL_HEAD * period else []
     edges = [*head, *(max(0.0, start) for start in starts), duration]
     for start, end in itertools.pairwise(edges):
         length = end - start
-        n_parts = round(length / period) if period is not None and length > FULL_PAUSE * period else 1
+        n_parts = max(1, round(length / period)) if length > FULL_PAUSE * period else 1
         for part in range(n_parts):
             yield Stretch(start + length * part / n_parts, start + length * (part + 1) / n_parts)
-
-
-def _without_pause(stretch: Stretch, levels: Float[ndarray, " frame"]) -> Stretch:
-    """The stretch up to where its level last was in the upper half of its range."""
-    inside = gaussian_filter1d(levels[int(stretch.start / SHIFT) : int(stretch.end / SHIFT)], FADE_SMOOTHING / SHIFT)
-    if len(inside) * SHIFT < SHORTEST_EVENT:
-        return stretch
-    low, high = np.percentile(inside, QUIET_AND_LOUD)
-    last = int(np.flatnonzero(inside > (low + high) / 2)[-1])
-    heard = (last + 1) * SHIFT + FRAME / 2 + FADE
-    return Stretch(stretch.start, min(stretch.end, stretch.start + max(SHORTEST_EVENT, heard)))
