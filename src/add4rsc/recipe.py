@@ -98,6 +98,8 @@ class Recipe(Settings):
     batch_size: int = Field(default=32, gt=0)
     drop_last: bool = False
     """Leave out a last, smaller batch of an epoch."""
+    steps_per_epoch: int | None = Field(default=None, gt=0)
+    """Where an epoch ends, if before its last batch: for a look at a large network."""
     class_weights: Literal["none", "inverse", "square-root"] = "none"
     """Weight of a cycle's loss by its class' frequency f: 1/f or 1/sqrt(f), with mean 1 over the training cycles."""
     sampler: Literal["shuffled", "balanced"] = "shuffled"

@@ -72,7 +72,9 @@ def batch_indices(order: Sequence[int], recipe: Recipe) -> list[list[int]]:
     """Cut an epoch's order into batches over all processes together."""
     size = recipe.batch_size
     batches = [list(order[first : first + size]) for first in range(0, len(order), size)]
-    return batches[:-1] if recipe.drop_last and len(batches) > 1 and len(batches[-1]) < size else batches
+    if recipe.drop_last and len(batches) > 1 and len(batches[-1]) < size:
+        batches = batches[:-1]
+    return batches[: recipe.steps_per_epoch]
 
 
 def process_share(batch: Sequence[int], rank: int, n_processes: int) -> list[int]:

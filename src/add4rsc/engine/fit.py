@@ -36,6 +36,7 @@ from add4rsc.engine.optimise import (
 )
 from add4rsc.engine.predict import predict_probabilities
 from add4rsc.engine.progress import TrainingProgress
+from add4rsc.engine.steps import STEPS, StepLog, describe_gradient
 from add4rsc.errors import DivergedError, SplitError, WrongUsageError
 from add4rsc.methods._base import Batch
 from add4rsc.metrics.icbhi import icbhi_score
@@ -94,15 +95,18 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
     n_steps = len(batch_indices(range(len(data.train.labels)), recipe))
     done = len(state.history)
     shown = settings.show_progress and fabric.is_global_zero
+    log = StepLog(settings.folder.parent / STEPS, done)
     with TrainingProgress(n_steps * recipe.epochs, done=n_steps * done, shown=shown) as progress:
         for epoch in range(done, recipe.epochs):
             began = time.monotonic()
             losses = _train_epoch(
-                _Epoch(fabric, recipe, data, seed, epoch, settings), state, model, optimiser, progress
+                _Epoch(fabric, recipe, data, seed, epoch, settings, log), state, model, optimiser, progress
             )
             scores = _evaluate(fabric, recipe, state, data, settings)
             row = {"epoch": epoch + 1.0, "learning_rate": optimiser.param_groups[0]["lr"], **losses, **scores}
             state.history.append(row | {"seconds": time.monotonic() - began})
+            if fabric.is_global_zero:
+                log.save()
             _save(fabric, recipe, state, settings.folder)
             progress.line(_describe(row, recipe.epochs))
     return state
@@ -147,6 +151,7 @@ class _Epoch:
     seed: int
     index: int
     settings: FitSettings
+    log: StepLog
 
     def batches(self) -> list[list[int]]:
         """Cycles of every step, over all processes."""
@@ -172,6 +177,7 @@ def _train_epoch(
             share = learning_rate_share(recipe.schedule, epoch.index * len(batches) + step, recipe.epochs, len(batches))
             set_learning_rate(optimiser, recipe.optimiser.learning_rate * share)
             terms = _step(epoch, state, (model, optimiser), batch, cycle_weights, step)
+            epoch.log.add(epoch.index + 1, step + 1, terms)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value / len(batches)
             progress.step(epoch.index + 1, terms["loss"], recipe.optimiser.learning_rate * share)
@@ -218,6 +224,7 @@ def _step(
             "Try a lower learning rate (--set optimiser.learning_rate=...) or --set precision=32-true."
         )
     fabric.backward(loss)
+    gradient = describe_gradient(state.module, _loss_scale(fabric))
     if recipe.optimiser.clip_norm is not None:
         fabric.clip_gradients(model, optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False)
     optimiser.step()
@@ -225,7 +232,13 @@ def _step(
     move_back()
     if state.average is not None:
         state.average.update_parameters(state.module)
-    return {"loss": loss.item(), **{f"loss_{name}": value.item() for name, value in terms.items()}}
+    return {"loss": loss.item(), **{f"loss_{name}": value.item() for name, value in terms.items()}, **gradient}
+
+
+def _loss_scale(fabric: Fabric) -> float:
+    """What half precision multiplies the loss by, so that small gradients stay above its smallest number."""
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    return 1.0 if scaler is None else float(scaler.get_scale())
 
 
 @contextmanager
