@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lint bench clean
+.PHONY: demo test check lint bench reproduce clean
 
 # torch is pinned first: the plain requirement could otherwise bring a build with gigabytes of GPU libraries.
 .venv/.train: pyproject.toml
@@ -23,12 +23,16 @@ test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: .venv/.dev
-	$(BIN)/ruff format --check src tests benchmarks docs results
-	$(BIN)/ruff check src tests benchmarks docs results
+	$(BIN)/ruff format --check src tests benchmarks docs results reproduction
+	$(BIN)/ruff check src tests benchmarks docs results reproduction
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
 
 check: lint test
+
+# make reproduce DATA=folder of the full ICBHI 2017 AST=audioset_10_10_0.4593.pth [MORE="--shard 1/4"]
+reproduce: .venv/.train
+	$(BIN)/python reproduction/reproduce.py --data-folder "$(DATA)" $(if $(AST),--ast "$(AST)") $(MORE)
 
 bench: .venv/.dev
 	$(BIN)/python benchmarks/speed.py

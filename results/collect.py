@@ -1,30 +1,65 @@
 """Copy what a finished run found into this folder, with the command that made it.
 
-Usage: python results/collect.py RUN_FOLDER DATASET/TASK/TEST/METHOD "add4rsc train ..."
+Usage: python results/collect.py RUN_FOLDER DATASET/TASK/TEST/METHOD "add4rsc train ..." [--task TASK]
+
+With --task, the predictions are first read as those of a coarser task of the same corpus. A run of several seeds gets
+its ensemble too: the mean of their probabilities.
 """
 
 import argparse
 import shutil
 from pathlib import Path
 
+from add4rsc.datasets import datasets
+from add4rsc.engine.summary import summarise_seeds
+from add4rsc.metrics.coarsening import coarsen
 from add4rsc.metrics.evaluation import evaluate
-from add4rsc.predictions import read_predictions
+from add4rsc.metrics.runs import mean_probabilities, read_run
+from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_json, write_text
 
 KEPT = ("recipe.json", "run.json", "history.csv", "predictions.csv")
 
 
-def collect(run: Path, destination: Path, command: str) -> None:
+def collect(run: Path, destination: Path, command: str, task: str | None) -> None:
     """Copy a run's tables, those of its folds and seeds included, score its predictions anew, and note the command."""
     for source in sorted(path for name in KEPT for path in run.rglob(name)):
         part = source.relative_to(run)
         if source.name == "predictions.csv" and part.parent.name.startswith("fold-"):
             continue  # pooled one folder up
         (destination / part).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, destination / part)
         if source.name == "predictions.csv":
-            write_json(destination / part.parent / "summary.json", evaluate(read_predictions(source)))
+            write_scored(destination / part.parent, read_as(source, task))
+        else:
+            shutil.copyfile(source, destination / part)
+    summarise(destination)
     write_text(destination / "command.txt", command + "\n")
+
+
+def read_as(path: Path, task: str | None) -> Predictions:
+    """A table of predictions, as those of another task if one is named."""
+    predictions = read_predictions(path)
+    if task is None:
+        return predictions
+    dataset = predictions.constant("split").split("/")[0]
+    return coarsen(predictions, dict(datasets.get(dataset).tasks), task)
+
+
+def write_scored(folder: Path, predictions: Predictions) -> None:
+    """A table, with probabilities of five digits, and its scores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chances = {f"p_{name}": predictions.table[f"p_{name}"].round(5) for name in predictions.classes}
+    write_text(folder / "predictions.csv", predictions.table.assign(**chances).to_csv(index=False))
+    write_json(folder / "summary.json", evaluate(predictions))
+
+
+def summarise(folder: Path) -> None:
+    """Mean and spread over the seeds, and their ensemble; nothing for a run of one seed."""
+    run = read_run(folder)
+    if len(run.of_seed) < 2:
+        return
+    write_json(folder / "summary.json", summarise_seeds({seed: evaluate(each) for seed, each in run.of_seed.items()}))
+    write_scored(folder / "ensemble", mean_probabilities(run).tables[0])
 
 
 if __name__ == "__main__":
@@ -32,5 +67,6 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path)
     parser.add_argument("place")
     parser.add_argument("command")
+    parser.add_argument("--task")
     arguments = parser.parse_args()
-    collect(arguments.run, Path(__file__).parent / arguments.place, arguments.command)
+    collect(arguments.run, Path(__file__).parent / arguments.place, arguments.command, arguments.task)

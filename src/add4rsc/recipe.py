@@ -8,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd
+from add4rsc.augment.noise import NoiseAugmentation
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.errors import RecipeError
@@ -83,6 +84,8 @@ class Recipe(Settings):
     """None is the corpus' first task."""
     split: str | None = None
     """None is the corpus' first split."""
+    more_corpora: tuple[str, ...] = ()
+    """Further corpora whose training cycles join, as `--more-data` gave them; the test is that of `dataset` alone."""
     stethoscopes: tuple[str, ...] = ()
     """Train and test on recordings of these alone; empty for all."""
     crop: Crop = Crop()
@@ -91,6 +94,7 @@ class Recipe(Settings):
     augmentation: SpectrogramAugmentation = SpectrogramAugmentation()
     waveform: WaveformAugmentation = WaveformAugmentation()
     """Changed copies of the training cycles; none by default."""
+    noise: NoiseAugmentation = NoiseAugmentation()
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     averaging: Averaging = Averaging()
@@ -104,13 +108,18 @@ class Recipe(Settings):
     """Weight of a cycle's loss by its class' frequency f: 1/f or 1/sqrt(f), with mean 1 over the training cycles."""
     sampler: Literal["shuffled", "balanced"] = "shuffled"
     """`balanced` draws with replacement so that every class is as frequent."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed", "16-mixed-unscaled"] = "32-true"
+    """`16-mixed` scales the loss so that small gradients survive half precision; `16-mixed-unscaled` forgets to, as the
+    released code of ADD4RSC does (METHODS 4.5, item 10)."""
     validation_share: float = Field(default=0.2, ge=0, lt=1)
     validation_seed: int = 0
     selection: Selection = Selection.VALIDATION
     """The rule by which `predictions.csv` is made."""
     also_select: tuple[Selection, ...] = ()
     """Further rules; each gives a `predictions-RULE.csv` of the same training run."""
+    least_sensitivity: float | None = Field(default=None, ge=0, lt=1)
+    """Epochs whose sensitivity is no more than this are chosen only if there is no other; None looks at the score
+    alone. 0.05 in the Patch-Mix code base."""
     paper: str = ""
     """Key of the publication (`add4rsc cite`)."""
     paper_selection: Selection | None = None
@@ -187,20 +196,38 @@ class PatchMixQuirks(Settings):
     """Every step is averaged back into the weights, which halves it."""
     test_selection: bool = False
     """The epoch is chosen on the test set, and no patient is kept back for validation."""
+    sensitive_epochs: bool = False
+    """Epochs with a sensitivity of 5 % or less are passed over."""
+    unscaled_gradients: bool = False
+    """Half precision without a gradient scaler: ADD4RSC's code alone, where those lines are commented out."""
+    accumulated_masks: bool = False
+    """SpecAugment writes into the cached features, so that masks of former epochs stay. It comes about without loader
+    processes only; with the default eight, every epoch begins with fresh copies."""
 
     def changes(self) -> dict[str, Any]:
         """The recipe keys that the quirks set, the table of positions excepted."""
         values: dict[str, Any] = {}
-        if self.partial_augmentation:
-            values["augmentation"] = PATCH_MIX["augmentation"].model_copy(update={"probability": NORMAL_BELOW_ONE})
+        masks = {"probability": NORMAL_BELOW_ONE} if self.partial_augmentation else {}
+        masks |= {"accumulates": True} if self.accumulated_masks else {}
+        if masks:
+            values["augmentation"] = PATCH_MIX["augmentation"].model_copy(update=masks)
         if self.half_steps:
             values["averaging"] = Averaging(kind="half-step", decay=0.5)
         if self.test_selection:
             values |= {"selection": Selection.TEST, "validation_share": 0.0}
+        if self.sensitive_epochs:
+            values["least_sensitivity"] = LEAST_SENSITIVITY
+        if self.unscaled_gradients:
+            values["precision"] = "16-mixed-unscaled"
         return values
 
 
-AS_RELEASED = PatchMixQuirks(**dict.fromkeys(PatchMixQuirks.model_fields, True))
+AS_RELEASED = PatchMixQuirks(
+    scrambled_positions=True, partial_augmentation=True, half_steps=True, test_selection=True, sensitive_epochs=True
+)
+"""What the code base does with its own default arguments."""
+
+LEAST_SENSITIVITY = 0.05
 
 NORMAL_BELOW_ONE = 0.8413447460685429
 """Probability that a standard normal draw is at most 1."""

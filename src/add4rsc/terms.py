@@ -97,6 +97,8 @@ class Task:
     unit: str
     classes: tuple[str, ...]
     class_of: dict[str, str]
+    annotated_by: str = ""
+    """Key of the recordings' metadata that annotates the cycles (`diagnosis`); empty for their own annotation."""
 
     def label(self, annotation: str) -> int | None:
         """Index of the annotation's class, or None where the task leaves it out."""

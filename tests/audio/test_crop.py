@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from add4rsc.audio.crop import Crop, crop_cycle, fade, fade_recording
 from add4rsc.audio.io import read_waveform
+from add4rsc.audio.variation import generator_of, vary_waveform
 
 PATCH_MIX = Crop(recording_fade=0.0625, repeat_fade=0.0625)
 STEMS_AT_PUBLISHED_RATE = {
@@ -82,6 +83,33 @@ def test_padding_equals_a_loop(n_cycle: int) -> None:
         is_inside = n_before <= i < n_before + n_cycle
         assert zeros[i] == (recording[first + i - n_before] if is_inside else 0)
     assert len(repeated) == len(zeros) == 100
+
+
+@pytest.mark.parametrize("n_cycle", [1, 7, 300, 799, 800, 900])
+def test_changed_padding_keeps_the_cycle_and_adds_a_copy_of_it(n_cycle: int) -> None:
+    """800 samples are wanted. The cycle stands at one end, untouched; the rest is what a copy of it repeated gives."""
+    recording = np.random.default_rng(n_cycle).standard_normal(1000).astype(np.float32)
+    crop, rate = Crop(duration=0.8, padding="changed", repeat_fade=0.1), 1000
+    end = (n_cycle + 0.5) / rate
+    filled = crop_cycle(recording, rate, 0.0, end, crop)
+    assert (len(filled), filled.dtype) == (800, np.float32)
+    np.testing.assert_array_equal(filled, crop_cycle(recording.copy(), rate, 0.0, end, crop))
+    cycle = recording[: min(n_cycle, 800)]
+    is_first = np.array_equal(filled[: len(cycle)], cycle)
+    assert is_first or np.array_equal(filled[800 - len(cycle) :], cycle)
+    rest = filled[len(cycle) :] if is_first else filled[: 800 - len(cycle)]
+    draws = generator_of(cycle)
+    copy = vary_waveform(cycle, draws)
+    wanted = [copy[index % len(copy)] for index in (range(len(rest)) if is_first else range(-len(rest), 0))]
+    np.testing.assert_array_equal(rest, np.array(wanted, dtype=np.float32))
+    assert is_first is bool(n_cycle >= 800 or draws.uniform() >= 0.5)
+
+
+def test_changed_padding_is_as_often_before_as_behind() -> None:
+    crop = Crop(duration=0.1, padding="changed")
+    sounds = np.random.default_rng(0).standard_normal((200, 50)).astype(np.float32)
+    n_behind = sum(np.array_equal(crop_cycle(each, 1000, 0.0, 1.0, crop)[:50], each) for each in sounds)
+    assert 70 < n_behind < 130
 
 
 def test_fade_goes_from_0_to_1_and_back() -> None:

@@ -94,3 +94,18 @@ def test_training_with_copies(made_corpus, feature_cache, tmp_path) -> None:
     one, other = ((tmp_path / name / "predictions.csv").read_text() for name in ("copies", "plain"))
     assert one != other
     assert len(one.splitlines()) == len(other.splitlines())
+
+
+def test_boundaries_of_copies_move_by_the_jitter_and_stay_in_the_recording():
+    copy = ChangedCopy(WaveformAugmentation(boundary_jitter=0.2), 1)
+    moved = np.array([copy.move(5.0, 8.0, 15.0, f"r@{number}") for number in range(400)])
+    assert moved[:, 0].mean() == pytest.approx(5.0, abs=0.03)
+    assert moved[:, 0].std() == pytest.approx(0.2, rel=0.1)
+    assert moved[:, 1].std() == pytest.approx(0.2, rel=0.1)
+    assert abs(np.corrcoef(moved.T)[0, 1]) < 0.15
+    assert copy.move(5.0, 8.0, 15.0, "r@1") == copy.move(5.0, 8.0, 15.0, "r@1")
+    short = np.array([copy.move(0.1, 0.3, 0.35, f"r@{number}") for number in range(200)])
+    assert (short >= 0).all()
+    assert (short <= 0.35).all()
+    assert (short[:, 1] - short[:, 0] >= 0.1 - 1e-9).all()
+    assert ChangedCopy(WaveformAugmentation(), 1).move(5.0, 8.0, 15.0, "r") == (5.0, 8.0)

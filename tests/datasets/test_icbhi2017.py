@@ -9,7 +9,9 @@ import pytest
 
 from add4rsc.datasets._icbhi_files import parse_row, read_annotation
 from add4rsc.datasets.icbhi2017 import Icbhi2017
+from add4rsc.datasets._base import cycles_for
 from add4rsc.errors import AnnotationError, DatasetNotFoundError, SplitError, UnknownNameError
+from add4rsc.protocol.split import make_split
 from add4rsc.terms import CycleLabel, Subset
 
 CLASSES = ("normal", "crackle", "wheeze", "both")
@@ -63,6 +65,39 @@ def test_official_split_gives_the_counts_of_the_stored_reference(all_annotations
     shared = patients[Subset.TRAIN] & patients[Subset.TEST]
     assert shared == split.shared_patients == set(expected["official_shared_patients"])
     assert [len(patients[Subset.TRAIN]), len(patients[Subset.TEST]), len(shared)] == expected["official_patients"]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("task", "groups"),
+    [
+        ("diagnosis-3", {"normal": "Healthy", "chronic": "COPD Bronchiectasis Asthma",
+                         "non-chronic": "URTI LRTI Pneumonia Bronchiolitis"}),
+        ("diagnosis-2", {"normal": "Healthy",
+                         "diseased": "COPD Bronchiectasis Asthma URTI LRTI Pneumonia Bronchiolitis"}),
+    ],
+)  # fmt: skip
+def test_every_cycle_can_have_its_patients_diagnosis(all_annotations: Path, task: str, groups: dict) -> None:
+    dataset = Icbhi2017(all_annotations, needs_audio=False)
+    table = (all_annotations / "ICBHI_Challenge_diagnosis.txt").read_text().split()
+    diagnosis = dict(zip(table[::2], table[1::2], strict=True))
+    expected = Counter(
+        next(name for name, words in groups.items() if diagnosis[cycle.recording.patient_id] in words.split())
+        for cycle in dataset.cycles()
+    )
+    asked = dataset.tasks[task]
+    found = cycles_for(dataset, asked)
+    assert Counter(asked.class_of[cycle.annotation] for cycle in found) == expected
+    assert sum(expected.values()) == 6898
+    assert asked.classes == tuple(groups)
+
+
+def test_diagnosis_without_its_table_says_where_to_get_it(tiny: Path) -> None:
+    (tiny / "ICBHI_Challenge_diagnosis.txt").unlink()
+    dataset = Icbhi2017(tiny)
+    with pytest.raises(AnnotationError, match=r"ICBHI_Challenge_diagnosis.txt: is missing.*diagnosis-3.*Get it from"):
+        make_split(dataset, dataset.tasks["diagnosis-3"], OFFICIAL)
+    assert make_split(dataset, dataset.tasks["cycle-4"], OFFICIAL, validation_share=0).train
 
 
 @pytest.mark.data

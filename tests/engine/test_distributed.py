@@ -8,7 +8,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from add4rsc.engine.normalisation import SharedBatchNorm2d, share_batch_norm
-from add4rsc.engine.run import _own_error
+from add4rsc.engine.processes import own_error
 from add4rsc.errors import Add4rscError, WrongUsageError
 
 HISTORY = ["validation_loss", "validation_specificity", "validation_sensitivity", "validation_score"]
@@ -32,6 +32,20 @@ def test_two_processes_give_what_one_gives(run, small_recipe, made_corpus, tmp_p
 
 
 @pytest.mark.slow
+def test_two_processes_compute_in_bfloat16_as_one_does(run, small_recipe, tmp_path):
+    """Batches are frozen, which Fabric's own mixed precision cannot convert between processes."""
+    changes = {"options.dropout": 0.0, "batch_size": 22, "epochs": 1, "precision": "bf16-mixed"}
+    losses = []
+    for name, devices in (("one", 1), ("two", 2)):
+        run(small_recipe(**changes), tmp_path / name, devices=devices)
+        losses.append(pd.read_csv(tmp_path / name / "history.csv")["validation_loss"])
+    run(small_recipe(**changes | {"precision": "32-true"}), tmp_path / "single")
+    single = pd.read_csv(tmp_path / "single" / "history.csv")["validation_loss"]
+    assert (losses[0] - losses[1]).abs().max() < 5e-3
+    assert 0 < (losses[0] - single).abs().max() < 5e-2
+
+
+@pytest.mark.slow
 def test_error_of_another_process_is_one_of_ours(run, small_recipe, tmp_path):
     recipe = small_recipe(batch_size=3, epochs=1)
     with pytest.raises(
@@ -43,11 +57,11 @@ def test_error_of_another_process_is_one_of_ours(run, small_recipe, tmp_path):
 
 def test_error_is_found_in_what_torch_says_of_another_process():
     frames = 'Traceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
-    ours = _own_error(ProcessRaisedException(f"{frames}add4rsc.errors.RecipeError: a: b.\nDo c.\n", 1, 2))
+    ours = own_error(ProcessRaisedException(f"{frames}add4rsc.errors.RecipeError: a: b.\nDo c.\n", 1, 2))
     assert isinstance(ours, Add4rscError)
     assert (str(ours), ours.exit_code) == ("a: b.\nDo c.", 2)
     theirs = ProcessRaisedException(f"{frames}KeyError: 'add4rsc.errors.RecipeError: no'\n", 1, 2)
-    assert _own_error(theirs) is theirs
+    assert own_error(theirs) is theirs
 
 
 @pytest.mark.parametrize("accelerator", ["cuda", "abacus"])

@@ -12,7 +12,8 @@ from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.checkpoint import load_tensors
 from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, fit, selection_scores
 from add4rsc.engine.model import build_method
-from add4rsc.engine.run import _prepare, resolve_recipe
+from add4rsc.engine.preparation import prepare_data
+from add4rsc.engine.run import resolve_recipe
 from add4rsc.errors import DivergedError, SplitError
 from add4rsc.protocol.selection import Selection
 from add4rsc.protocol.split import make_split
@@ -34,7 +35,7 @@ def data(made_corpus, feature_cache, small_recipe) -> TrainingData:
     dataset = open_dataset(made_corpus)
     recipe = resolve_recipe(small_recipe(), dataset)
     split = make_split(dataset, dataset.tasks[recipe.task], recipe.split, validation_share=0.5)
-    return _prepare(recipe, split, shown=False)
+    return prepare_data(recipe, split, shown=False)
 
 
 def start(recipe, data, folder, seed=1):

@@ -61,9 +61,17 @@ def test_masks_are_the_released_codes(golden: Path) -> None:
         changed = masked != frames
         assert int(changed.sum()) == case["n_changed"]
         assert torch.where(changed.all(dim=0))[0].tolist() == case["cols_masked"]
+        rows = torch.where(changed.all(dim=1))[0].tolist()
+        assert (rows[:1] + rows[-1:] if rows else []) == case["rows_masked"]
         assert float(masked.double().sum()) == pytest.approx(case["sum"], abs=2e-3)
         n_applied += 1
     assert 0 < n_applied < len(cases)
+
+
+def test_released_masks_change_the_cached_spectrogram(golden: Path) -> None:
+    """Why masks accumulate without loader processes: the code's own input is changed wherever it masks anything."""
+    cases = json.loads((golden / "specaugment.json").read_text())["cases"]
+    assert [case["input_mutated"] for case in cases] == [case["n_changed"] > 0 for case in cases]
 
 
 def test_masks_leave_the_input_as_it_is() -> None:
@@ -115,6 +123,10 @@ def test_fixed_form_has_no_quirk() -> None:
     assert recipe.selection is Selection.VALIDATION
     assert recipe.validation_share > 0
     assert recipe.backbone_options["position_table"] == "interpolated"
+    assert recipe.least_sensitivity is None
+    assert recipe.precision == "16-mixed"
+    assert not recipe.augmentation.accumulates
+    assert not any(PatchMixQuirks().model_dump().values())
 
 
 @pytest.mark.parametrize(
@@ -124,6 +136,9 @@ def test_fixed_form_has_no_quirk() -> None:
         ("partial_augmentation", {"augmentation"}),
         ("half_steps", {"averaging"}),
         ("test_selection", {"selection", "validation_share"}),
+        ("sensitive_epochs", {"least_sensitivity"}),
+        ("unscaled_gradients", {"precision"}),
+        ("accumulated_masks", {"augmentation"}),
     ],
 )
 def test_each_quirk_changes_its_own_keys(quirk: str, keys: set[str]) -> None:
@@ -218,6 +233,24 @@ def test_released_recipes_say_what_they_do(backbone: str, commit: str) -> None:
     assert recipe.averaging.kind == "half-step"
     assert recipe.optimiser.name == "adamw"
     assert recipe.optimiser.decay_all
+    assert recipe.precision == "16-mixed-unscaled"  # METHODS 4.2, item 8
+    assert recipe.least_sensitivity == 0.05  # item 9
+    assert recipe.augmentation.probability == NORMAL_BELOW_ONE
+
+
+def test_patch_mix_code_scales_its_gradients() -> None:
+    recipe = recipes.get("fine_tuning/ast-as-released")()
+    assert recipe.precision == "16-mixed"
+    assert recipe.least_sensitivity == 0.05
+
+
+def test_only_released_recipes_have_quirks() -> None:
+    for name in recipes.names():
+        recipe = recipes.get(name)()
+        if "released" not in name:
+            assert recipe.least_sensitivity is None
+            assert recipe.precision != "16-mixed-unscaled"
+        assert not recipe.augmentation.accumulates  # not with the loader processes that the code starts
 
 
 def test_only_released_recipes_choose_on_the_test_set() -> None:

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from pydantic import Field
 
+from add4rsc.audio.variation import generator_of, vary_waveform
 from add4rsc.terms import Settings
 
 
@@ -24,8 +25,9 @@ class Crop(Settings):
 
     duration: float = Field(default=8.0, gt=0)
     """Length of every cropped cycle; a longer cycle keeps its beginning."""
-    padding: Literal["repeat", "zero"] = "repeat"
-    """How a shorter cycle is filled: by its own repetition, or by zeros on both sides."""
+    padding: Literal["repeat", "zero", "changed"] = "repeat"
+    """How a shorter cycle is filled: by its own repetition, by zeros on both sides, or (`changed`) by a copy of another
+    speed, loudness and noise, repeated, before or behind it (Gairola et al. 2021, the `aug` of RespireNet's code)."""
     recording_fade: float = Field(default=0.0, ge=0)
     """Linear fade-in and fade-out at the ends of the whole recording (62.5 ms in the Patch-Mix code base)."""
     repeat_fade: float = Field(default=0.0, ge=0)
@@ -53,17 +55,49 @@ def crop_cycle(
     Raises:
         ValueError: if not one sample lies between the two times.
     """
+    return fit_length(cut_cycle(recording, sample_rate, start, end), sample_rate, crop)
+
+
+def cut_cycle(
+    recording: Float[ndarray, " sample"], sample_rate: int, start: float, end: float
+) -> Float[ndarray, " cut"]:
+    """The samples between two times (seconds), as many as there are.
+
+    Raises:
+        ValueError: if there is none.
+    """
     cycle = recording[int(start * sample_rate) : int(end * sample_rate)]
     if len(cycle) == 0:
         raise ValueError(f"no samples between {start} and {end} s")
+    return cycle
+
+
+def fit_length(cycle: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -> Float[ndarray, " crop"]:
+    """Cut a cycle to the crop's length, or fill it up."""
     n_samples = crop.n_samples(sample_rate)
     if len(cycle) >= n_samples:
         return cycle[:n_samples]
     if crop.padding == "zero":
         before = (n_samples - len(cycle)) // 2
         return np.pad(cycle, (before, n_samples - len(cycle) - before))
+    if crop.padding == "changed":
+        return _fill_with_changed(cycle, n_samples)
     repeated = np.tile(cycle, -(-n_samples // len(cycle)))[:n_samples]
     return fade(repeated, 0, round(crop.repeat_fade * sample_rate))
+
+
+def _fill_with_changed(cycle: Float[ndarray, " sample"], n_samples: int) -> Float[ndarray, " crop"]:
+    """Fill up with a changed copy: as often before the cycle as behind it, and one cycle always in one way.
+
+    So that a cycle has the same features in training, in a test and after export, its samples decide what is drawn.
+    """
+    generator = generator_of(cycle)
+    copy = vary_waveform(cycle, generator)
+    n_missing = n_samples - len(cycle)
+    filling = np.tile(copy if len(copy) else cycle, -(-n_missing // max(len(copy), 1)))
+    if generator.uniform() < 0.5:
+        return np.concatenate([filling[len(filling) - n_missing :], cycle])
+    return np.concatenate([cycle, filling[:n_missing]])
 
 
 def fade_recording(waveform: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -> Float[ndarray, " sample"]:

@@ -49,6 +49,13 @@ class FrontEnd(Settings):
         """Samples from one frame to the next."""
         return round(self.sample_rate * self.frame_shift_ms / 1000)
 
+    def below(self, frequency: float) -> "FrontEnd":
+        """The same mel bands, without those that reach above a frequency (hertz)."""
+        low, high = hertz_to_mel(self.f_min), hertz_to_mel(self.f_max or self.sample_rate / 2)
+        step = (high - low) / (self.n_mels + 1)
+        n_mels = min(self.n_mels, int((hertz_to_mel(frequency) - low) / step + 1e-9) - 1)
+        return self.model_copy(update={"n_mels": n_mels, "f_max": mel_to_hertz(low + (n_mels + 1) * step)})
+
     def n_frames(self, n_samples: int) -> int:
         """Frames that a waveform gives."""
         if self.framing == "centred":
@@ -117,6 +124,14 @@ def mel_filters(front_end: FrontEnd) -> Float[Tensor, "mel bin"]:
     return functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
 
 
+def band_centres(front_end: FrontEnd) -> Float[Tensor, " mel"]:
+    """Frequency in hertz at which each mel band's triangle peaks."""
+    f_max = front_end.f_max if front_end.f_max is not None else front_end.sample_rate / 2
+    low, high = hertz_to_mel(front_end.f_min), hertz_to_mel(f_max)
+    step = (high - low) / (front_end.n_mels + 1)
+    return torch.tensor([mel_to_hertz(low + band * step) for band in range(1, front_end.n_mels + 1)])
+
+
 def hertz_to_mel(frequency: float) -> float:
     """HTK's mel scale.
 
@@ -124,3 +139,8 @@ def hertz_to_mel(frequency: float) -> float:
     1000
     """
     return 1127.0 * math.log(1.0 + frequency / 700.0)
+
+
+def mel_to_hertz(mel: float) -> float:
+    """The inverse of `hertz_to_mel`."""
+    return 700.0 * (math.exp(mel / 1127.0) - 1.0)

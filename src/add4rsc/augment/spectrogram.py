@@ -34,6 +34,9 @@ class SpectrogramAugmentation(Settings):
     masks first, and time masks filled with the mean that those leave, as in the Patch-Mix code base (METHODS 1.3)."""
     fill: Literal["mean", "zero"] = "mean"
     """What masks are filled with: the mean of the cycle, or 0, which is the mean of the front-end's statistics."""
+    accumulates: bool = False
+    """Every epoch changes what the epochs before left of the cycle, as where masks are written into cached features
+    (METHODS 1.3, 4.5); off, every epoch begins with the cycle itself."""
 
     @property
     def is_off(self) -> bool:

@@ -42,3 +42,14 @@ class AbstractBackbone(nn.Module):
     @abc.abstractmethod
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch feature"]:
         """Summarise each cycle."""
+
+
+class AbstractPatchBackbone(AbstractBackbone):
+    """A backbone that cuts the spectrogram into patches first, which a method may change before it goes on."""
+
+    patch_embed: nn.Module
+    """Log-mel frames -> patches on their grid, `batch dim mel_patch time_patch`."""
+
+    @abc.abstractmethod
+    def encode(self, patches: Float[Tensor, "batch dim mel_patch time_patch"]) -> Float[Tensor, "batch feature"]:
+        """Summarise patches that `patch_embed` has made, and that a method may have changed since."""

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
-from add4rsc.backbones._base import AbstractBackbone, Converter, State
+from add4rsc.backbones._base import AbstractPatchBackbone, Converter, State
 from add4rsc.errors import CheckpointError
 
 Grid = tuple[int, int]
@@ -179,7 +179,7 @@ class Block(nn.Module):
 
 
 @backbones.register("ast")
-class AudioSpectrogramTransformer(AbstractBackbone):
+class AudioSpectrogramTransformer(AbstractPatchBackbone):
     """The AST: DeiT-base-distilled on overlapping patches; its features are the mean of the two tokens.
 
     The table of positions belongs to `n_mels` and `n_frames`; for inputs of another length it is resized as they come.

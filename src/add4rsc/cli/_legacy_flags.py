@@ -57,7 +57,10 @@ def _add_form(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--denoise_num_heads", type=int, help="heads of the differential attention; released 8")
     group.add_argument("--denoise_depth", type=int, help="sets the start of lambda and nothing else; released 6")
     group.add_argument("--loss_beta", type=float, help="share of the bias denoising loss, 0 to 1; released 0.5")
-    group.add_argument("--n_cls", type=int, choices=(2, 3, 4), default=4, help="4 classes, or 2: normal and abnormal")
+    group.add_argument(
+        "--n_cls", type=int, choices=(2, 3, 4), help="number of classes: 4 or 2 of lung sounds, 3 or 2 of diagnoses; "
+        "default the larger",
+    )  # fmt: skip
     group.add_argument("--resz", type=float, help="factor on the 1024 x 256 that the input is stretched to; released 1")
     group.add_argument("--from_sl_official", action=switch, help="start ResNets from ImageNet weights")
     group.add_argument("--audioset_pretrained", action=switch, help="start the AST from AudioSet weights")
@@ -69,8 +72,10 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dataset", default="icbhi", help="icbhi, or a name of `add4rsc list datasets`")
     group.add_argument("--data_folder", type=Path, default=DATA_FOLDER, help=f"default {DATA_FOLDER}")
     group.add_argument(
-        "--class_split", choices=("lungsound", "diagnosis"), default="lungsound", help="what the classes are"
-    )
+        "--class_split", choices=("lungsound", "diagnosis"), default="lungsound", help="lungsound: normal, crackle, "
+        "wheeze, both, or normal, abnormal; diagnosis, of the cycle's patient: healthy, chronic, non-chronic, or "
+        "healthy, diseased",
+    )  # fmt: skip
     group.add_argument(
         "--split", help="official, random-file-seed1 (what the released code really used), or a name of "
         "`add4rsc list splits`",
@@ -93,7 +98,8 @@ def _add_front_end(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--pad_types",
         choices=("repeat", "zero", "aug"),
-        help="how a short cycle is filled: by repetition or zeros; aug is not there",
+        help="how a short cycle is filled: by its repetition, by zeros, or by a copy of another speed, loudness and "
+        "noise, before or behind it",
     )
     group.add_argument("--n_mels", type=int, help="mel bands; released 128")
     group.add_argument("--nfft", type=int, help="points of the Fourier transform (the original ignores it)")
@@ -141,8 +147,9 @@ def _add_augmentation(parser: argparse.ArgumentParser) -> None:
         "the cycle itself; 0 for none",
     )
     group.add_argument(
-        "--concat_aug_scale", type=float, default=0.0, help="joined cycles of rare classes: only 0, none, is there"
-    )
+        "--concat_aug_scale", type=float, help="fill every class up to this multiple of the normal cycles by joining "
+        "two training cycles end to end; 0 for none",
+    )  # fmt: skip
 
 
 def _add_checkpoints(parser: argparse.ArgumentParser) -> None:

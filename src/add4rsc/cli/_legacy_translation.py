@@ -59,8 +59,8 @@ def translate(flags: Namespace) -> Translation:
     """
     if flags.method != "ce":
         raise WrongUsageError(
-            f"--method {flags.method}: this command runs ce alone, as the released code of ADD4RSC does. "
-            "See `add4rsc list recipes` for other methods, and run one with `add4rsc train`."
+            f"--method {flags.method}: this command runs ce alone, all that the released code of ADD4RSC has kept of "
+            "Patch-Mix's methods. Those that are there are in `add4rsc list recipes`; run one with `add4rsc train`."
         )
     suffix = "" if flags.preset == "fixed" else f"-{flags.preset}"
     found = Translation(recipes.get(f"add4rsc/{flags.model}{suffix}")())
@@ -92,6 +92,11 @@ def _network(flags: Namespace, found: Translation) -> None:
 def _weights(flags: Namespace, found: Translation) -> None:
     """Where the backbone starts; `none` leaves it random."""
     is_ast = found.recipe.backbone == "ast"
+    others = {"from_sl_official": flags.from_sl_official} if is_ast else {
+        "audioset_pretrained": flags.audioset_pretrained, "audioset_ckpt": flags.audioset_ckpt
+    }  # fmt: skip
+    given = [name for name, value in others.items() if value is not None]
+    found.notes += [f"--{name} changes nothing with --model {found.recipe.backbone}." for name in given]
     wanted = flags.audioset_pretrained if is_ast else flags.from_sl_official
     if is_ast and flags.audioset_ckpt is not None:
         found.set(weights=str(flags.audioset_ckpt))
@@ -137,9 +142,10 @@ def _data(flags: Namespace, found: Translation) -> None:
 def _classes(flags: Namespace, found: Translation) -> None:
     from add4rsc.datasets import datasets
 
-    if flags.dataset != "icbhi" and (flags.class_split, flags.n_cls) == ("lungsound", 4):
+    if flags.dataset != "icbhi" and flags.class_split == "lungsound" and flags.n_cls in (None, 4):
         return
-    name = f"{'cycle' if flags.class_split == 'lungsound' else 'diagnosis'}-{flags.n_cls}"
+    kind, largest = ("cycle", 4) if flags.class_split == "lungsound" else ("diagnosis", 3)
+    name = f"{kind}-{flags.n_cls or largest}"
     dataset = datasets.get("icbhi2017" if flags.dataset == "icbhi" else flags.dataset)
     if name not in dataset.tasks:
         raise WrongUsageError(
@@ -224,16 +230,9 @@ def _selection(flags: Namespace, found: Translation) -> None:
 
 
 def _augmentation(flags: Namespace, found: Translation) -> None:
-    if flags.concat_aug_scale:
-        raise WrongUsageError(
-            f"--concat_aug_scale {flags.concat_aug_scale}: joined cycles are not there. Leave it at 0, and use "
-            "--weighted_sampler or --weighted_loss for rare classes."
-        )
-    if flags.raw_augment:
-        found.set(waveform__copies=flags.raw_augment)
-    if flags.pad_types == "aug":
-        raise WrongUsageError("--pad_types aug: filling by changed copies is not there. Use repeat or zero.")
-    found.set(crop__duration=flags.desired_length, crop__padding=flags.pad_types, augmentation__fill=flags.specaug_mask)
+    found.set(waveform__copies=flags.raw_augment or None, waveform__joined_scale=flags.concat_aug_scale or None)
+    padding = "changed" if flags.pad_types == "aug" else flags.pad_types
+    found.set(crop__duration=flags.desired_length, crop__padding=padding, augmentation__fill=flags.specaug_mask)
     if flags.butterworth_filter is not None:
         found.set(crop__band_pass__order=flags.butterworth_filter)
     if flags.specaug_policy is not None:

@@ -18,6 +18,7 @@ class Kind(StrEnum):
     BACKBONES = "backbones"
     DATASETS = "datasets"
     SPLITS = "splits"
+    CORRUPTIONS = "corruptions"
     PUBLISHED = "published"
 
 
@@ -125,6 +126,16 @@ def _splits() -> list[dict[str, Any]]:
     return [*rows, every]
 
 
+def _corruptions() -> list[dict[str, Any]]:
+    from add4rsc.robustness.corruptions import corruptions
+
+    found = [(name, corruptions.get(name)) for name in corruptions.names()]
+    return [
+        {"name": name, "what": _first_line(kind), "unit": kind.unit, "levels": list(kind.levels)}
+        for name, kind in found
+    ]
+
+
 def _published() -> list[dict[str, Any]]:
     from add4rsc.metrics.published import published_results
 
@@ -157,6 +168,7 @@ LISTS: dict[Kind, Callable[[], list[dict[str, Any]]]] = {
     Kind.BACKBONES: _backbones,
     Kind.DATASETS: _datasets,
     Kind.SPLITS: _splits,
+    Kind.CORRUPTIONS: _corruptions,
     Kind.PUBLISHED: _published,
 }
 

@@ -1,7 +1,11 @@
 """`add4rsc predict` and `add4rsc merge`."""
 
+import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +13,12 @@ import typer
 
 from add4rsc.cli._app import app
 from add4rsc.cli._output import print_json, print_table
-from add4rsc.errors import Add4rscError, WrongUsageError
+from add4rsc.errors import Add4rscError, MissingExtraError, StorageError, WrongUsageError
 from add4rsc.terms import RESEARCH_USE_ONLY
 
 if TYPE_CHECKING:
-    from add4rsc.inference.batch import Outcome
+    from add4rsc.inference.batch import Outcome, Plan
+    from add4rsc.inference.illustration import Draw
     from add4rsc.inference.listing import Source
     from add4rsc.inference.pipeline import Choices
     from add4rsc.inference.result import FileProblem, RecordingResult
@@ -41,11 +46,17 @@ def predict(
     patient: Annotated[str, typer.Option(help="Regular expression whose first group is the patient in a name.")] = "",
     shard: Annotated[str, typer.Option(help="Take one part of the recordings, such as 1/8.")] = "1/1",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the batch in the folder.")] = False,
+    denoised: Annotated[
+        bool,
+        typer.Option("--denoised", help="Write sound and frames after the ADD layer's first filter (illustrative)."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what is heard in every breath of any recordings. Research use only, not a medical device."""
+    from add4rsc.inference.batch import Plan
     from add4rsc.inference.listing import find_sources
     from add4rsc.inference.model import read_choice
+    from add4rsc.inference.opening import fingerprint
     from add4rsc.inference.outputs import check_formats
     from add4rsc.inference.patients import patient_of
     from add4rsc.inference.pipeline import Choices
@@ -53,16 +64,18 @@ def predict(
     choices = Choices(read_choice(cycles), threshold, patient)
     patient_of("", patient)
     part = _read_shard(shard)
-    if out is None and (formats is not None or resume or part != (1, 1)):
-        raise WrongUsageError("--format, --resume and --shard need a folder to write. Add -o FOLDER.")
+    if out is None and (formats is not None or resume or denoised or part != (1, 1)):
+        raise WrongUsageError("--format, --resume, --shard and --denoised need a folder to write. Add -o FOLDER.")
     names = check_formats((formats or "csv").split(","))
     sources, unlisted = find_sources(paths, sys.stdin if "-" in paths else ())
     if not sources and not unlisted:
         raise Add4rscError(f"No sound files in {', '.join(paths)}. Pass recordings, or folders that hold some.")
-    if out is None:
-        code = _print_only(model, sources, unlisted, choices, as_json)
-    else:
-        code = _run(model, sources, unlisted, (out, names, choices, part, resume), as_json)
+    with _named_output():
+        if out is None:
+            code = _print_only(model, sources, unlisted, choices, as_json)
+        else:
+            plan = Plan(fingerprint(model), names, choices, part, resume, denoised)
+            code = _run(model, (sources, unlisted), out, plan, as_json)
     raise typer.Exit(code)
 
 
@@ -81,6 +94,25 @@ def merge(
     raise typer.Exit(outcome.exit_code)
 
 
+@contextmanager
+def _named_output() -> Iterator[None]:
+    """Say what is wrong with standard output; everything else that is written names itself.
+
+    Raises:
+        StorageError: if it takes no more.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # whoever reads has had enough
+    except OSError as error:
+        sys.stdout = Path(os.devnull).open("w")  # or else it is tried again at the end
+        raise StorageError(
+            f"Standard output could not be written ({error.strerror}). Make room where it goes, or write with -o FOLDER."
+        ) from error
+
+
 def _read_shard(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -90,23 +122,34 @@ def _read_shard(text: str) -> tuple[int, int]:
 
 def _run(
     model: Path | None,
-    sources: "list[Source]",
-    unlisted: "list[FileProblem]",
-    options: "tuple[Path, tuple[str, ...], Choices, tuple[int, int], bool]",
+    listing: "tuple[list[Source], list[FileProblem]]",
+    out: Path,
+    plan: "Plan",
     as_json: bool,
 ) -> int:
     """Classify into a folder; the exit code."""
     from add4rsc.cli._batch_progress import BatchProgress
-    from add4rsc.inference.batch import Plan, run_batch
+    from add4rsc.inference.batch import run_batch
     from add4rsc.inference.listing import shard_of
-    from add4rsc.inference.opening import fingerprint, open_classifier
+    from add4rsc.inference.opening import open_classifier
 
-    out, names, choices, part, resume = options
-    plan = Plan(fingerprint(model), names, choices, part, resume)
-    with BatchProgress(len(shard_of(sources, *part))) as progress:
+    sources, unlisted = listing
+    if plan.denoised:
+        plan = replace(plan, draw=_find_painter())
+    with BatchProgress(len(shard_of(sources, *plan.shard))) as progress:
         outcome = run_batch(open_classifier(model), sources, out, plan, unlisted=unlisted, watch=progress)
-    _show_outcome(outcome, out, as_json)
+    _show_outcome(outcome, out, as_json, plan.denoised)
     return outcome.exit_code
+
+
+def _find_painter() -> "Draw | None":
+    """What draws the denoised view; without matplotlib, a word on standard error."""
+    try:
+        from add4rsc.report.denoised import draw_denoised
+    except MissingExtraError as error:
+        typer.echo(f"No pictures of the denoised view. {error}", err=True)
+        return None
+    return draw_denoised
 
 
 def _print_only(
@@ -141,14 +184,18 @@ def _print_only(
     return 3 if problems else 0
 
 
-def _show_outcome(outcome: "Outcome", out: Path, as_json: bool) -> None:
+def _show_outcome(outcome: "Outcome", out: Path, as_json: bool, has_views: bool = False) -> None:
     from add4rsc.inference.batch import JOURNAL
     from add4rsc.inference.journal import Journal
+    from add4rsc.inference.outputs import PER_FILE
+    from add4rsc.inference.result import ILLUSTRATIVE
 
     counts = {"n_files": outcome.n_files, "n_errors": outcome.n_problems, "n_cycles": outcome.n_cycles}
     if as_json:
         outputs = [str(path) for path in outcome.paths]
-        print_json({"notice": RESEARCH_USE_ONLY, **counts, "missing": list(outcome.missing), "outputs": outputs})
+        views = {"denoised": {"note": ILLUSTRATIVE, "folder": str(out / PER_FILE)}} if has_views else {}
+        missing = {"missing": list(outcome.missing)}
+        print_json({"notice": RESEARCH_USE_ONLY, **counts, **missing, "outputs": outputs, **views})
         return
     rows, problems = [], []
     for entry in Journal(out / JOURNAL).entries():
@@ -158,6 +205,8 @@ def _show_outcome(outcome: "Outcome", out: Path, as_json: bool) -> None:
     _show_problems(problems)
     for each in outcome.missing:
         typer.echo(f"Missing: {each}")
+    if has_views:
+        typer.echo(f"Denoised views in {out / PER_FILE}. {ILLUSTRATIVE}")
     typer.echo(f"{outcome.n_files} files, {outcome.n_cycles} cycles, {outcome.n_problems} problems -> {out}")
     typer.echo(RESEARCH_USE_ONLY)
 

@@ -13,6 +13,9 @@ from add4rsc.cli._output import print_json
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe: `add4rsc list recipes`.")],
     data_folder: Annotated[Path, typer.Option(help="The corpus, in its publisher's layout.")],
+    more_data: Annotated[
+        list[Path] | None, typer.Option(help="A further corpus whose training cycles join; may be repeated.")
+    ] = None,
     run_folder: Annotated[Path | None, typer.Option(help="Where to write; default runs/RECIPE.")] = None,
     seeds: Annotated[str, typer.Option(help="One run a seed, such as 1,2,3.")] = "1",
     config: Annotated[Path | None, typer.Option(help="A recipe.json or .yaml whose keys replace the recipe's.")] = None,
@@ -30,7 +33,9 @@ def train(
     from add4rsc.engine.run import train as train_recipe
 
     folder = run_folder or Path("runs") / recipe
-    settings = RunSettings(data_folder, folder, devices, accelerator, workers, resume, overwrite)
+    settings = RunSettings(
+        data_folder, folder, devices, accelerator, workers, resume, overwrite, more_data=tuple(more_data or ())
+    )
     summary: dict[str, Any] = train_recipe(find_recipe(recipe, config, changes or []), read_seeds(seeds), settings)
     if as_json:
         print_json(summary)

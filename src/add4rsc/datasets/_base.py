@@ -2,11 +2,12 @@
 
 import abc
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from add4rsc.audio.io import AUDIO_SUFFIXES, read_info
+from add4rsc.errors import AnnotationError
 from add4rsc.terms import Paper, Recording, RespiratoryCycle, Subset, Task
 
 
@@ -79,6 +80,8 @@ class AbstractDataset(abc.ABC):
     source: ClassVar[Source]
     tasks: ClassVar[dict[str, Task]]
     """The first is the default."""
+    metadata_files: ClassVar[dict[str, str]] = {}
+    """Key of the recordings' metadata -> the file that it is read from, for tasks that are annotated by it."""
     split_names: ClassVar[tuple[str, ...]]
     """Published splits; the first is the default."""
     split_folds: ClassVar[dict[str, tuple[str, ...]]] = {}
@@ -139,6 +142,24 @@ class AbstractDataset(abc.ABC):
     @abc.abstractmethod
     def fake(cls, folder: Path) -> Path:
         """Write a tiny corpus of the same layout for tests; return its folder."""
+
+
+def cycles_for(dataset: AbstractDataset, task: Task) -> list[RespiratoryCycle]:
+    """The cycles that a task knows, each with the annotation that the task goes by.
+
+    Raises:
+        AnnotationError: at the first annotation that does not parse, or if the file is missing that the task goes by.
+    """
+    cycles = dataset.cycles("recording" if task.unit == "recording" else "cycle")
+    key = task.annotated_by
+    if key:
+        if not any(key in cycle.recording.metadata for cycle in cycles):
+            file = dataset.metadata_files[key]
+            remedy = f"Get it from {dataset.source.url}, or see `add4rsc data obtain {dataset.name}`."
+            raise AnnotationError(dataset.folder / file, f"is missing, or names no patient: {task.name} needs it", remedy)
+        of_patient = (cycle.recording.metadata.get(key, "").lower() for cycle in cycles)
+        cycles = [replace(cycle, annotation=word) for cycle, word in zip(cycles, of_patient, strict=True)]
+    return [cycle for cycle in cycles if task.label(cycle.annotation) is not None]
 
 
 def audio_files(folder: Path) -> list[Path]:

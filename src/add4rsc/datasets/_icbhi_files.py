@@ -28,6 +28,10 @@ EXPECTED_NAME = "PATIENT_INDEX_LOCATION_MODE_STETHOSCOPE, such as 101_1b1_Al_sc_
 DEMOGRAPHY_COLUMNS = ("age", "sex", "adult_bmi", "child_weight", "child_height")
 """Years, F or M, kg/m2, kg, cm; NA where it is not known."""
 PATIENT_TABLES = {DEMOGRAPHY_FILE: DEMOGRAPHY_COLUMNS, DIAGNOSIS_FILE: ("diagnosis",)}
+CHRONIC = ("copd", "bronchiectasis", "asthma")
+NOT_CHRONIC = ("urti", "lrti", "pneumonia", "bronchiolitis")
+"""Diagnoses of the corpus, in small letters: chronic obstructive pulmonary disease, and upper and lower respiratory
+tract infection among them. Grouped as in the code of Patch-Mix and ADD4RSC."""
 PatientTable = dict[str, dict[str, str]]
 """Patient -> column -> value, as text."""
 ROW = "Write START, END, CRACKLE, WHEEZE separated by tabs: seconds, seconds, 0 or 1, 0 or 1"

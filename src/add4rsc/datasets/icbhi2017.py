@@ -2,7 +2,8 @@
 
 920 recordings of 126 patients, 6,898 respiratory cycles, four stethoscopes. A recording is named
 patient_index_location_mode_stethoscope; its cycles are the rows of a text file beside it: start, end (seconds),
-crackle, wheeze (0 or 1), separated by tabs. Labels are of cycles only, so `Recording.label` stays empty.
+crackle, wheeze (0 or 1), separated by tabs. Labels are of cycles only, so `Recording.label` stays empty. Two further
+tasks give every cycle the diagnosis of its patient, from the publisher's table; `normal` is a healthy patient there.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -23,10 +24,12 @@ from add4rsc.datasets._base import (
     whole_recordings,
 )
 from add4rsc.datasets._icbhi_files import (
+    CHRONIC,
     DATABASE_FOLDER,
     DEMOGRAPHY_FILE,
     DIAGNOSIS_FILE,
     EXPECTED_NAME,
+    NOT_CHRONIC,
     PATIENT_TABLES,
     RECORDING_NAME,
     SITE,
@@ -82,7 +85,22 @@ class Icbhi2017(AbstractDataset):
             ("normal", "adventitious"),
             {"normal": "normal"} | dict.fromkeys(CYCLE_CLASSES[1:], "adventitious"),
         ),
+        "diagnosis-3": Task(
+            "diagnosis-3",
+            "cycle",
+            ("normal", "chronic", "non-chronic"),
+            {"healthy": "normal"} | dict.fromkeys(CHRONIC, "chronic") | dict.fromkeys(NOT_CHRONIC, "non-chronic"),
+            annotated_by="diagnosis",
+        ),
+        "diagnosis-2": Task(
+            "diagnosis-2",
+            "cycle",
+            ("normal", "diseased"),
+            {"healthy": "normal"} | dict.fromkeys((*CHRONIC, *NOT_CHRONIC), "diseased"),
+            annotated_by="diagnosis",
+        ),
     }
+    metadata_files: ClassVar[dict[str, str]] = {"diagnosis": DIAGNOSIS_FILE}
     split_names = tuple(SINGLE)
     split_folds = FOLDS
     split_help = HELP

@@ -13,11 +13,13 @@ from numpy import ndarray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from add4rsc.augment.noise import NoiseMixer
 from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectrogram
 from add4rsc.engine.features import FeatureStore
 from add4rsc.recipe import Recipe
 
-Item = tuple[int, Float[Tensor, "time mel"]]
+Item = tuple[int, Float[Tensor, "time mel"]] | tuple[int, Float[Tensor, "time mel"], Float[Tensor, "time mel"]]
+"""Index and features of a cycle, and its features without noise where they are asked for."""
 
 
 def seeded(*parts: int | str) -> Generator:
@@ -27,12 +29,15 @@ def seeded(*parts: int | str) -> Generator:
 
 
 class CycleFeatures(Dataset[Item]):
-    """Index and features of a cycle; augmented with what (seed, epoch, index) draw."""
+    """Index and features of a cycle; augmented with what (seed, epoch, index) draw: noise first, then masks."""
 
-    def __init__(self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int) -> None:
+    def __init__(
+        self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int, noise: NoiseMixer | None = None
+    ) -> None:
         self.store = store
         self.augmentation = augmentation
         self.seed = seed
+        self.noise = noise
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -42,17 +47,36 @@ class CycleFeatures(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """One cycle."""
         log_mel = torch.from_numpy(self._drawn(index).features(index))
+        if self.noise is None:
+            return index, self._masked(log_mel, index)
+        mixed = self._masked(self.noise.mix(log_mel, seeded("noise", self.seed, self.epoch, index)), index)
+        return (index, mixed, self._masked(log_mel, index)) if self.noise.settings.twin else (index, mixed)
+
+    def _masked(self, log_mel: Float[Tensor, "time mel"], index: int) -> Float[Tensor, "time mel"]:
+        """The same masks, shift and level for a cycle and its twin."""
         if self.augmentation.is_off:
-            return index, log_mel
-        return index, augment_spectrogram(log_mel, self.augmentation, seeded(self.seed, self.epoch, index))
+            return log_mel
+        for epoch in self._lasting_epochs(index):
+            log_mel = augment_spectrogram(log_mel, self.augmentation, seeded(self.seed, epoch, index))
+        return log_mel
+
+    def _lasting_epochs(self, index: int) -> list[int]:
+        """The epochs whose masks are seen: this one, and all former ones of the same copy where they accumulate."""
+        if not self.augmentation.accumulates:
+            return [self.epoch]
+        number = self._copy_number(index, self.epoch)
+        return [epoch for epoch in range(self.epoch + 1) if self._copy_number(index, epoch) == number]
 
     def _drawn(self, index: int) -> FeatureStore:
         """The cycles as they are, or one of their changed copies."""
-        if not self.store.copies:
-            return self.store
-        generator = seeded("copy", self.seed, self.epoch, index)
-        number = int(torch.randint(len(self.store.copies) + 1, (), generator=generator))
+        number = self._copy_number(index, self.epoch)
         return self.store if number == 0 else self.store.copies[number - 1]
+
+    def _copy_number(self, index: int, epoch: int) -> int:
+        """Which copy of a cycle an epoch draws; 0 is the cycle itself."""
+        if not self.store.copies:
+            return 0
+        return int(torch.randint(len(self.store.copies) + 1, (), generator=seeded("copy", self.seed, epoch, index)))
 
 
 NO_AUGMENTATION = SpectrogramAugmentation()
@@ -87,8 +111,11 @@ def process_share(batch: Sequence[int], rank: int, n_processes: int) -> list[int
 
 def load_batches(
     dataset: CycleFeatures, batches: Sequence[Sequence[int]], n_workers: int
-) -> Iterator[tuple[Int[Tensor, " batch"], Float[Tensor, "batch time mel"]]]:
-    """Load batches one after another, in `n_workers` further processes if that is not 0."""
+) -> Iterator[tuple[Int[Tensor, " batch"], Float[Tensor, "batch time mel"], *tuple[Tensor, ...]]]:
+    """Load batches one after another, in `n_workers` further processes if that is not 0.
+
+    Each is the cycles' indices, their features, and those without noise where the data set has them.
+    """
     yield from DataLoader(
         dataset,
         batch_sampler=list(batches),  # pyright: ignore[reportArgumentType]

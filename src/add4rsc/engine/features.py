@@ -65,9 +65,20 @@ class ChangedCopy:
         self, waveform: Float[ndarray, " sample"], sample_rate: int, cycle: str, crop: Crop
     ) -> Float[ndarray, " crop"]:
         """Change a cropped cycle and bring it back to the crop's length."""
-        digest = hashlib.sha256(f"{cycle} {self.number}".encode()).digest()
-        changed = augment_waveform(waveform, self.augmentation, np.random.default_rng(list(digest)))
+        changed = augment_waveform(waveform, self.augmentation, self._generator(cycle))
         return crop_cycle(changed, sample_rate, 0.0, (len(changed) + 0.5) / sample_rate, crop)
+
+    def move(self, start: float, end: float, length: float, cycle: str) -> tuple[float, float]:
+        """Other boundaries of a cycle, as somebody else or a segmenter might have set them; no less than half of it."""
+        if not self.augmentation.boundary_jitter:
+            return start, end
+        moves = self._generator(f"{cycle} boundaries").normal(0.0, self.augmentation.boundary_jitter, size=2)
+        quarter = (end - start) / 4
+        moved_start = min(start + float(moves[0]), start + quarter)
+        return max(0.0, moved_start), min(length, max(end + float(moves[1]), end - quarter))
+
+    def _generator(self, cycle: str) -> np.random.Generator:
+        return np.random.default_rng(list(hashlib.sha256(f"{cycle} {self.number}".encode()).digest()))
 
 
 def prepare_features(
@@ -92,7 +103,7 @@ def prepare_features(
         AudioError: if a recording cannot be read.
         AnnotationError: if a cycle lies outside its recording.
     """
-    groups = list(_by_recording(cycles))
+    groups = list(by_recording(cycles))
     filter_bank = LogMelFilterBank(front_end)
     files: list[Path] = [Path()] * len(cycles)
     rows = [0] * len(cycles)
@@ -110,7 +121,7 @@ def prepare_features(
     return FeatureStore(tuple(files), tuple(rows))
 
 
-def _by_recording(cycles: Sequence[RespiratoryCycle]) -> Iterator[tuple[Recording, list[int]]]:
+def by_recording(cycles: Sequence[RespiratoryCycle]) -> Iterator[tuple[Recording, list[int]]]:
     """Indices of the cycles of each recording, in order of time."""
     order = sorted(range(len(cycles)), key=lambda index: (str(cycles[index].recording.path), cycles[index].start))
     for _, members in groupby(order, key=lambda index: cycles[index].recording.path):
@@ -139,7 +150,8 @@ def _key(
 ) -> str:
     settings = [FORMAT, times, crop.model_dump(exclude_none=True), front_end.model_dump()]
     if copy is not None:
-        settings += [copy.augmentation.model_dump(exclude={"copies"}), copy.number, path.stem]
+        changes = copy.augmentation.model_dump(exclude={"copies", "joined_scale"}, exclude_defaults=True)
+        settings += [changes, copy.number, path.stem]
     digest = hashlib.sha256(json.dumps(settings).encode())
     if path.is_file():
         digest.update(path.read_bytes())
@@ -155,6 +167,10 @@ def _compute(
 ) -> Float[ndarray, "cycle time mel"]:
     sample_rate = filter_bank.front_end.sample_rate
     waveform = fade_recording(read_waveform(path, sample_rate), sample_rate, crop)
+    names = [f"{path.stem}@{round(start * 1000)}" for start, _ in times]
+    if copy is not None:
+        length = len(waveform) / sample_rate
+        times = [copy.move(start, end, length, name) for (start, end), name in zip(times, names, strict=True)]
     try:
         cropped = [crop_cycle(waveform, sample_rate, start, end, crop) for start, end in times]
     except ValueError as error:
@@ -162,7 +178,6 @@ def _compute(
             path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)"
         ) from error
     if copy is not None:
-        names = [f"{path.stem}@{round(start * 1000)}" for start, _ in times]
         cropped = [copy.change(each, sample_rate, name, crop) for each, name in zip(cropped, names, strict=True)]
     with torch.inference_mode():
         return filter_bank(torch.from_numpy(np.stack(cropped))).numpy()

@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from numpy import ndarray
 
+from add4rsc.augment.noise import NoiseMixer
 from add4rsc.engine.batches import (
     CycleFeatures,
     batch_indices,
@@ -62,6 +63,8 @@ class TrainingData:
     train: LabelledFeatures
     validation: LabelledFeatures
     test: LabelledFeatures
+    noise: NoiseMixer | None = None
+    """What is mixed into the training cycles."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,11 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
             losses = _train_epoch(
                 _Epoch(fabric, recipe, data, seed, epoch, settings, log), state, model, optimiser, progress
             )
+            if fabric.is_global_zero:
+                log.save()
             scores = _evaluate(fabric, recipe, state, data, settings)
             row = {"epoch": epoch + 1.0, "learning_rate": optimiser.param_groups[0]["lr"], **losses, **scores}
             state.history.append(row | {"seconds": time.monotonic() - began})
-            if fabric.is_global_zero:
-                log.save()
             _save(fabric, recipe, state, settings.folder)
             progress.line(_describe(row, recipe.epochs))
     return state
@@ -190,17 +193,17 @@ def _local_batches(
     """This process' share of every batch, and each cycle's weight in the mean over the whole batch."""
     fabric, data = epoch.fabric, epoch.data
     mine = [process_share(batch, fabric.global_rank, fabric.world_size) for batch in batches]
-    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed)
+    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed, data.noise)
     cycles.epoch = epoch.index
     labels = torch.from_numpy(data.train.labels)
     loader = load_batches(cycles, mine, epoch.settings.n_workers)
-    for whole, (indices, log_mel) in zip(batches, loader, strict=True):
+    for whole, (indices, log_mel, *twin) in zip(batches, loader, strict=True):
         total = weights[labels[list(whole)]].sum().clamp_min(1e-12)
         own = labels[indices]
         # processes average their gradients, so each counts its share of the whole batch world_size times
         is_own = fabric.global_rank < len(whole)
         cycle_weights = weights[own] * is_own * fabric.world_size / total
-        yield Batch(*fabric.to_device((log_mel, own))), fabric.to_device(cycle_weights)
+        yield Batch(*fabric.to_device((log_mel, own, *twin))), fabric.to_device(cycle_weights)
 
 
 def _step(
@@ -216,7 +219,9 @@ def _step(
     fabric, recipe = epoch.fabric, epoch.recipe
     generator = seeded("step", epoch.seed, epoch.index, step)
     move_back = half_step(state.module, recipe.averaging)  # before the forward pass, which moves the buffers
-    terms = {name: (term * cycle_weights).sum() for name, term in model.losses(batch, generator).items()}
+    with fabric.autocast():  # Fabric enters it by itself for `forward` alone, unless there are several processes
+        losses = model.losses(batch, generator)
+    terms = {name: (term.float() * cycle_weights).sum() for name, term in losses.items()}
     loss = torch.stack(list(terms.values())).sum()
     if not bool(torch.isfinite(loss)):
         raise DivergedError(
@@ -277,6 +282,12 @@ def selection_scores(history: Sequence[dict[str, float]], selection: Selection) 
     return [row.get(f"{selection.value}_score", math.nan) for row in history]
 
 
+def chosen_epoch(history: Sequence[dict[str, float]], selection: Selection, recipe: Recipe) -> int:
+    """Index of the epoch that a rule of selection chooses among those so far."""
+    sensitivities = [row.get(f"{selection.value}_sensitivity", math.nan) for row in history]
+    return select_epoch(selection_scores(history, selection), selection, sensitivities, recipe.least_sensitivity)
+
+
 def chosen_file(selection: Selection) -> str:
     """Name of the file in the checkpoint folder that holds the weights which a rule chose."""
     return f"chosen-{selection.value}.safetensors"
@@ -287,7 +298,7 @@ def _save(fabric: Fabric, recipe: Recipe, state: TrainingState, folder: Path) ->
     if fabric.is_global_zero:
         latest = len(state.history) - 1
         for rule in recipe.selections:
-            if select_epoch(selection_scores(state.history, rule), rule) == latest:
+            if chosen_epoch(state.history, rule, recipe) == latest:
                 save_tensors(folder / chosen_file(rule), state.evaluated.state_dict(), {})
         save_state(folder / STATE_FILE, state, dict(fabric.strategy.precision.state_dict()))
     fabric.barrier()

@@ -30,18 +30,21 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self,
         input: Float[Tensor, "batch channel height width"],  # noqa: A002
     ) -> Float[Tensor, "batch channel height width"]:
-        """Normalise with the moments of all processes in training, with the moving ones otherwise."""
+        """Normalise with the moments of all processes in training, with the moving ones otherwise.
+
+        Half precision is widened: a sum of squares would leave its range.
+        """
         if not self.training:
             return super().forward(input)
-        n_channels = input.shape[1]
-        count = torch.full((1,), input.numel() / n_channels, dtype=input.dtype, device=input.device)
-        local = torch.cat([input.sum(dim=(0, 2, 3)), input.square().sum(dim=(0, 2, 3)), count])
+        n_channels, wide = input.shape[1], input.float()
+        count = torch.full((1,), input.numel() / n_channels, device=input.device)
+        local = torch.cat([wide.sum(dim=(0, 2, 3)), wide.square().sum(dim=(0, 2, 3)), count])
         total, squares, number = _SumOverProcesses.apply(local).split([n_channels, n_channels, 1])
         mean = total / number
         variance = (squares / number - mean.square()).clamp_min(0)
         self._update_moving(mean.detach(), (variance * number / (number - 1)).detach())
         scale = self.weight * (variance + self.eps).rsqrt()
-        return input * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]
+        return (wide * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(input.dtype)
 
     def _update_moving(self, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]) -> None:
         if self.running_mean is None or self.running_var is None or self.momentum is None:

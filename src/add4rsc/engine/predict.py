@@ -28,7 +28,7 @@ def predict_probabilities(
     model.eval()
     rows = []
     with torch.inference_mode():
-        for indices, log_mel in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
+        for indices, log_mel, *_ in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
             with fabric.autocast():
                 logits = model(fabric.to_device(log_mel))
             probabilities = logits.double().softmax(dim=-1).cpu()

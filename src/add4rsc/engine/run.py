@@ -1,7 +1,6 @@
 """From a recipe and a corpus to a trained network, its predictions and its scores."""
 
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,34 +8,40 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
-from torch.multiprocessing.spawn import ProcessRaisedException
 
-from add4rsc import errors
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.checkpoint import TrainingState, load_tensors, save_tensors
-from add4rsc.engine.features import ChangedCopy, FeatureStore, cache_folder, prepare_features
-from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, chosen_file, fit, selection_scores
+from add4rsc.engine.fit import FitSettings, TrainingData, chosen_epoch, chosen_file, fit
 from add4rsc.engine.folder import PREDICTIONS, RUN, SUMMARY, claim_folder
 from add4rsc.engine.memory import keep_freed_memory
 from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.predict import predict_probabilities, to_predictions
-from add4rsc.engine.progress import console, counting_line
+from add4rsc.engine.preparation import prepare_data
+from add4rsc.engine.processes import (
+    act_first,
+    build_fabric,
+    is_first_process,
+    launch,
+    precision_of,
+    tell_precision,
+)
+from add4rsc.engine.progress import console
 from add4rsc.engine.provenance import describe_environment
 from add4rsc.engine.summary import summarise_seeds
-from add4rsc.errors import Add4rscError, RecipeError, WrongUsageError
+from add4rsc.errors import RecipeError
 from add4rsc.metrics.selections import evaluate_run, other_table
 from add4rsc.predictions import Predictions, read_predictions
-from add4rsc.protocol.selection import Selection, select_epoch
+from add4rsc.protocol.corpora import join_training
+from add4rsc.protocol.selection import Selection
 from add4rsc.protocol.split import Split, fold_names, make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.recipe import Recipe
 from add4rsc.storage import write_json, write_text
-from add4rsc.terms import RESEARCH_USE_ONLY, Subset
+from add4rsc.terms import RESEARCH_USE_ONLY
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class RunSettings:
     resume: bool = False
     overwrite: bool = False
     show_progress: bool = True
+    more_data: tuple[Path, ...] = ()
+    """Folders of further corpora whose training cycles join (`Recipe.more_corpora`)."""
 
 
 def train(recipe: Recipe, seeds: Sequence[int], settings: RunSettings) -> dict[str, Any]:
@@ -63,17 +70,24 @@ def train(recipe: Recipe, seeds: Sequence[int], settings: RunSettings) -> dict[s
         RecipeError, UnknownNameError, DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
     dataset = open_dataset(settings.data_folder, recipe.dataset)
-    recipe = resolve_recipe(recipe, dataset)
-    if is_first_process():
-        claim_folder(settings.run_folder, recipe, seeds, resume=settings.resume, overwrite=settings.overwrite)
+    joining = tuple(open_dataset(folder).name for folder in settings.more_data)
+    if recipe.more_corpora not in ((), joining):
+        raise RecipeError(
+            f"The recipe trains on {', '.join(recipe.more_corpora)} too. Give each a --more-data folder, in that order."
+        )
+    recipe = resolve_recipe(recipe.model_copy(update={"more_corpora": joining}), dataset)
+    meeting = build_fabric(recipe.precision, settings.accelerator, settings.devices)
+    if settings.show_progress:
+        tell_precision(meeting, recipe.precision)
+    again = {"resume": settings.resume, "overwrite": settings.overwrite}
+    act_first(meeting, partial(claim_folder, settings.run_folder, recipe, seeds, **again))
     for seed in seeds:
         for split_name in fold_names(recipe.split or ""):
             folder = _sub_folder(settings.run_folder, seed, split_name, recipe, seeds)
             if (folder / SUMMARY).exists():
                 continue
             _launch(recipe.model_copy(update={"split": split_name}), seed, replace(settings, run_folder=folder))
-        if is_first_process():
-            _pool_folds(_seed_folder(settings.run_folder, seed, seeds), recipe)
+        act_first(meeting, partial(_pool_folds, _seed_folder(settings.run_folder, seed, seeds), recipe))
     return _summarise_seeds(settings.run_folder, recipe, seeds)
 
 
@@ -97,11 +111,6 @@ def resolve_recipe(recipe: Recipe, dataset: AbstractDataset) -> Recipe:
     return recipe.model_copy(update=filled)
 
 
-def is_first_process() -> bool:
-    """Whether this process speaks for all that a cluster's launcher started."""
-    return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
-
-
 def _seed_folder(folder: Path, seed: int, seeds: Sequence[int]) -> Path:
     return folder / f"seed-{seed}" if len(seeds) > 1 else folder
 
@@ -112,35 +121,10 @@ def _sub_folder(folder: Path, seed: int, split_name: str, recipe: Recipe, seeds:
 
 
 def _launch(recipe: Recipe, seed: int, settings: RunSettings) -> None:
-    """Train one seed of one fold on as many processes as asked for."""
-    under_launcher = "TORCHELASTIC_RUN_ID" in os.environ or "SLURM_JOB_ID" in os.environ
-    several = "ddp" if under_launcher else "ddp_spawn"
-    try:
-        fabric = Fabric(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            strategy=several if settings.devices > 1 or under_launcher else "auto",
-            precision=recipe.precision,
-        )
-    except (ValueError, RuntimeError) as error:
-        raise WrongUsageError(f"--accelerator {settings.accelerator} --devices {settings.devices}: {error}") from error
-    try:
-        # bound beforehand, because Fabric walks through arguments and fails on frozen ones
-        fabric.launch(partial(_train_once, recipe=recipe, seed=seed, settings=settings))
-    except ProcessRaisedException as error:
-        raise _own_error(error) from error
-
-
-def _own_error(raised: ProcessRaisedException) -> Exception:
-    """Our error behind a process' traceback, which is all that torch hands on; that itself if it is none of ours."""
-    last = raised.msg.rpartition("\nadd4rsc.errors.")[2]
-    name, colon, message = last.partition(": ")
-    kind = getattr(errors, name, None) if colon and last != raised.msg else None
-    if kind is None:
-        return raised
-    own = Add4rscError(message.strip())
-    own.exit_code = kind.exit_code
-    return own
+    """Train one seed of one fold on as many processes as asked for, with an engine of its own."""
+    fabric = build_fabric(recipe.precision, settings.accelerator, settings.devices)
+    # bound beforehand, because Fabric walks through arguments and fails on frozen ones
+    launch(fabric, partial(_train_once, recipe=recipe, seed=seed, settings=settings))
 
 
 def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings) -> None:
@@ -155,13 +139,19 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
         validation_share=recipe.validation_share,
         validation_seed=recipe.validation_seed,
     )
-    split = only_stethoscopes(split, recipe.stethoscopes)
+    split = join_training(
+        only_stethoscopes(split, recipe.stethoscopes),
+        [open_dataset(folder) for folder in settings.more_data],
+        validation_share=recipe.validation_share,
+        validation_seed=recipe.validation_seed,
+    )
     with fabric.rank_zero_first():
-        data = _prepare(recipe, split, shown=settings.show_progress and fabric.is_global_zero)
+        data = prepare_data(recipe, split, shown=settings.show_progress and fabric.is_global_zero)
     folder = settings.run_folder
     fit_settings = FitSettings(folder / "checkpoint", settings.n_workers, settings.show_progress)
     state = fit(fabric, recipe, data, seed, fit_settings)
-    outcomes = [_outcome(fabric, state, data, split, (rule, settings)) for rule in reversed(recipe.selections)]
+    chosen = [(chosen_epoch(state.history, rule, recipe), rule, settings) for rule in reversed(recipe.selections)]
+    outcomes = [_outcome(fabric, state, data, split, each) for each in chosen]
     if fabric.is_global_zero:
         own = outcomes[-1]
         metadata = {"recipe": recipe.model_dump_json(), "classes": ",".join(split.task.classes)}
@@ -173,40 +163,15 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
 
 
 def _outcome(
-    fabric: Fabric, state: TrainingState, data: TrainingData, split: Split, chosen: tuple[Selection, RunSettings]
+    fabric: Fabric, state: TrainingState, data: TrainingData, split: Split, chosen: tuple[int, Selection, RunSettings]
 ) -> Predictions:
     """Predictions of the test subset by the weights that a rule of selection chose, which the network then has."""
-    rule, settings = chosen
+    epoch, rule, settings = chosen
     tensors, _ = load_tensors(settings.run_folder / "checkpoint" / chosen_file(rule))
     state.evaluated.load_state_dict(tensors)
     probabilities = predict_probabilities(fabric, state.evaluated, data.test.store, n_workers=settings.n_workers)
-    epoch = select_epoch(selection_scores(state.history, rule), rule) + 1
-    constants = {"subset": "test", "split": split.name, "selection": rule.value, "epoch": str(epoch)}
+    constants = {"subset": "test", "split": split.name, "selection": rule.value, "epoch": str(epoch + 1)}
     return to_predictions(split.test, probabilities, split.task, **constants)
-
-
-def _prepare(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
-    """Features of all three subsets."""
-    everything = [cycle for subset in Subset for cycle in split.subset(subset)]
-    progress = counting_line("features of recordings") if shown else None
-    front_end = recipe.front_end or resolve_front_end(recipe)
-    store = prepare_features(everything, recipe.crop, front_end, cache_folder(), progress)
-    subsets, first = [], 0
-    for subset in Subset:
-        cycles = split.subset(subset)
-        members = slice(first, first + len(cycles))
-        labels = np.array([split.task.label(cycle.annotation) for cycle in cycles], dtype=np.int64)
-        subsets.append(LabelledFeatures(FeatureStore(store.files[members], store.rows[members]), labels))
-        first += len(cycles)
-    train = subsets[0]
-    copies = tuple(
-        prepare_features(
-            split.train, recipe.crop, front_end, cache_folder(), progress, ChangedCopy(recipe.waveform, number)
-        )
-        for number in range(1, recipe.waveform.copies + 1)
-    )
-    subsets[0] = LabelledFeatures(replace(train.store, copies=copies), train.labels)
-    return TrainingData(split.task.classes, *subsets)
 
 
 def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split, data: TrainingData) -> dict[str, Any]:
@@ -216,6 +181,7 @@ def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split,
         "seed": seed,
         "n_processes": fabric.world_size,
         "device": str(fabric.device),
+        "precision": precision_of(fabric),
         "n_threads": torch.get_num_threads(),
         "n_parameters": sum(weight.numel() for weight in state.module.parameters()),
         "data_checksum": hashlib.sha256("\n".join(files).encode()).hexdigest(),
@@ -266,5 +232,6 @@ def _evaluate_folder(folder: Path) -> dict[str, Any]:
     result = evaluate_run(folder)
     scores = {"Sp": result["specificity"], "Se": result["sensitivity"], "Score": result["score"]}
     told = "  ".join(f"{name} {'-' if value is None else format(value, '.4f')}" for name, value in scores.items())
-    console.print(f"{folder}: {told}")
+    if is_first_process():
+        console.print(f"{folder}: {told}")
     return result

@@ -26,7 +26,7 @@ def describe_gradient(module: nn.Module, scale: float = 1.0) -> dict[str, float]
     gradients = [weight.grad for weight in learning if weight.grad is not None]
     if not gradients:
         return {"gradient_norm": 0.0, "without_gradient": float(len(learning))}
-    norms = torch.stack(torch._foreach_norm(gradients))
+    norms = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients])
     return {
         "gradient_norm": float(norms.norm()) / scale,
         "without_gradient": float(len(learning) - int((norms != 0).sum())),

@@ -4,6 +4,7 @@ import abc
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float, Int
 from pydantic import ValidationError
 from torch import Generator, Tensor, nn
@@ -20,11 +21,35 @@ class Batch:
 
     log_mel: Float[Tensor, "batch time mel"]
     labels: Int[Tensor, " batch"]
+    clean: Float[Tensor, "batch time mel"] | None = None
+    """The same cycles without the noise that training mixed into them, where the recipe asks for it (`noise.twin`)."""
 
 
 Losses = dict[str, Float[Tensor, " batch"]]
 """Named terms, one value a cycle, already scaled: their sum is what is minimised. The loop weighs and averages them,
 over all processes, so that a run gives the same on one device or on many."""
+
+
+def both_views(batch: Batch) -> Float[Tensor, "view time mel"]:
+    """The batch's cycles, and after them their twins without noise where there are any."""
+    return batch.log_mel if batch.clean is None else torch.cat([batch.log_mel, batch.clean])
+
+
+def mean_of_views(values: Float[Tensor, " view"], n_cycles: int) -> Float[Tensor, " batch"]:
+    """One value a cycle: the mean over what `both_views` put together."""
+    return values.unflatten(0, (-1, n_cycles)).mean(dim=0)
+
+
+def divergence_of_views(logits: Float[Tensor, "view class"], n_cycles: int) -> Float[Tensor, " batch"]:
+    """How far a prediction is from that for the twin, which is the teacher and gets no gradient; 0 without twins.
+
+    Kullback-Leibler divergence of the softmax of the noisy cycle from that of the clean one, in nats.
+    """
+    if len(logits) == n_cycles:
+        return torch.zeros(n_cycles, device=logits.device)
+    noisy, clean = logits.log_softmax(dim=-1).split(n_cycles)
+    teacher = clean.detach()
+    return (teacher.exp() * (teacher - noisy)).sum(dim=-1)
 
 
 class AbstractMethod(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from add4rsc.datasets import datasets
-from add4rsc.datasets._base import AbstractDataset, NamedSplit
+from add4rsc.datasets._base import AbstractDataset, NamedSplit, cycles_for
 from add4rsc.errors import MissingExtraError, PatientLeakError, SplitError, UnknownNameError
 from add4rsc.terms import RespiratoryCycle, Subset, Task
 
@@ -103,11 +103,11 @@ def make_split(
 
     Raises:
         UnknownNameError: if the corpus has no such split.
+        AnnotationError: if the file is missing that the task goes by.
         SplitError: if a subset would be empty.
         PatientLeakError: if a patient is on both sides and the split is not known for it.
     """
-    unit = "recording" if task.unit == "recording" else "cycle"
-    cycles = [cycle for cycle in dataset.cycles(unit) if task.label(cycle.annotation) is not None]
+    cycles = cycles_for(dataset, task)
     named = _named_split(dataset, task, cycles, name)
     train, test = (
         [cycle for cycle in cycles if cycle.recording.recording_id in members]

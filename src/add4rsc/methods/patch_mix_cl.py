@@ -1,0 +1,196 @@
+"""Patch-Mix contrastive learning: a cycle's features against those of a mixture of its patches with another's."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from add4rsc.backbones._base import AbstractBackbone, AbstractPatchBackbone
+from add4rsc.methods import methods, recipes
+from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
+from add4rsc.terms import Paper, Settings
+
+
+class Mixture(NamedTuple):
+    """How the patches of a batch are mixed."""
+
+    partners: Int[Tensor, " batch"]
+    """Whose patches each cycle gets."""
+    replaced: Int[Tensor, " position"]
+    """Which patches, the same ones in the whole batch."""
+    own_share: float
+    """l: the share of patches that stay a cycle's own."""
+
+
+def draw_mixture(n_cycles: int, n_patches: int, alpha: float, generator: Generator) -> Mixture:
+    """Draw l ~ Beta(alpha, alpha) and k = int(n (1 - l)) patches; l is then set to 1 - k / n (METHODS A11)."""
+    first, second = torch._standard_gamma(torch.full((2,), alpha), generator=generator).tolist()
+    n_replaced = int(n_patches * second / (first + second))
+    replaced = torch.randperm(n_patches, generator=generator)[:n_replaced]
+    return Mixture(torch.randperm(n_cycles, generator=generator), replaced, 1 - n_replaced / n_patches)
+
+
+def mix_patches(
+    patches: Float[Tensor, "batch dim row column"], mixture: Mixture
+) -> Float[Tensor, "batch dim row column"]:
+    """Every cycle with some patches of its partner's."""
+    mixed, n_columns = patches.clone(), patches.shape[-1]
+    rows, columns = mixture.replaced // n_columns, mixture.replaced % n_columns
+    mixed[:, :, rows, columns] = patches[mixture.partners][:, :, rows, columns]
+    return mixed
+
+
+@methods.register("patch_mix_cl")
+class PatchMixContrastiveLearning(AbstractMethod):
+    """Cross-entropy on the cycle, and a contrast that finds in a mixture's features both cycles that it is made of.
+
+    Bae et al. 2023 (arXiv:2305.14032), as released: the keys are the features of the clean pass, without gradient and
+    not projected. A backbone without patches of its own is shown a mixture of 16 x 16 blocks of the log-mel frames.
+
+    Differs: several processes contrast their own share of a batch only.
+    """
+
+    paper: ClassVar[Paper] = Paper(
+        key="bae2023patchmix",
+        title="Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification",
+        authors="Bae, Sangmin and Kim, June-Woo and Cho, Won-Yang and Baek, Hyerim and Son, Soyoun and Lee, Byungjo "
+        "and Ha, Changwan and Tae, Kyongpil and Kim, Sungnyun and Yun, Se-Young",
+        venue="Interspeech",
+        year=2023,
+        arxiv="2305.14032",
+    )
+
+    class Options(Settings):
+        """Settings of Patch-Mix contrastive learning."""
+
+        temperature: float = Field(default=0.06, gt=0)
+        """tau: what cosines are divided by."""
+        contrast: float = Field(default=1.0, ge=0)
+        """Weight of the contrastive loss."""
+        mix_alpha: float = Field(default=1.0, gt=0)
+        """The share of own patches is drawn from Beta(alpha, alpha)."""
+        head_norm: bool = False
+        """A LayerNorm before the linear layer, as in the AST's own classifier."""
+
+    def __init__(self, backbone: AbstractBackbone, n_classes: int, options: Options) -> None:
+        super().__init__()
+        width = backbone.n_features
+        self.backbone = backbone
+        self.head_norm = nn.LayerNorm(width) if options.head_norm else nn.Identity()
+        self.head = nn.Linear(width, n_classes)
+        self.projector = nn.Sequential(
+            nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
+        )
+        self.options = options
+
+    @classmethod
+    def create(
+        cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options
+    ) -> "PatchMixContrastiveLearning":
+        """Build the method around a backbone."""
+        return cls(backbone, n_classes, options)
+
+    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
+        """Logits of every class."""
+        return self._classify(self.backbone(log_mel))
+
+    def _classify(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
+        return self.head(self.head_norm(features))
+
+    def losses(self, batch: Batch, generator: Generator) -> Losses:
+        """Cross-entropy of the clean pass, and the contrast of the mixed pass with it."""
+        features = self.backbone(batch.log_mel)
+        classification = functional.cross_entropy(self._classify(features), batch.labels, reduction="none")
+        mixed, mixture = self._mixed_features(batch.log_mel, generator)
+        queries = self.projector(mixed) if len(mixed) > 1 else mixed * 0  # one cycle alone has no statistics
+        contrast = mixture_contrast(queries, features.detach(), mixture, self.options.temperature)
+        return {"classification": classification, "contrast": self.options.contrast * contrast}
+
+    def _mixed_features(
+        self, log_mel: Float[Tensor, "batch time mel"], generator: Generator
+    ) -> tuple[Float[Tensor, "batch feature"], Mixture]:
+        """Features of a batch whose patches were mixed: after the embedding, before positions are added."""
+        alpha, backbone = self.options.mix_alpha, self.backbone
+        if isinstance(backbone, AbstractPatchBackbone):
+            patches = backbone.patch_embed(log_mel)
+            mixture = draw_mixture(len(patches), patches.shape[-2] * patches.shape[-1], alpha, generator)
+            return backbone.encode(mix_patches(patches, mixture)), mixture
+        blocks = _to_blocks(log_mel)
+        mixture = draw_mixture(len(blocks), blocks.shape[-2] * blocks.shape[-1], alpha, generator)
+        return backbone(_from_blocks(mix_patches(blocks, mixture), log_mel)), mixture
+
+
+def mixture_contrast(
+    queries: Float[Tensor, "batch feature"],
+    keys: Float[Tensor, "batch feature"],
+    mixture: Mixture,
+    temperature: float,
+) -> Float[Tensor, " batch"]:
+    """-[l log softmax_j(s_i)_i + (1 - l) log softmax_j(s_i)_pi(i)], s_ij the cosine of query i and key j by tau."""
+    cosines = functional.normalize(queries, dim=1) @ functional.normalize(keys, dim=1).T
+    found = (cosines / temperature).log_softmax(dim=1)
+    own, partner = found.diagonal(), found[torch.arange(len(found)), mixture.partners]
+    return -(mixture.own_share * own + (1 - mixture.own_share) * partner)
+
+
+BLOCK = 16
+"""Frames and mel bands of a block, as those of the AST's patches."""
+
+
+def _to_blocks(log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch dim row column"]:
+    """Whole blocks of the frames, each flattened."""
+    n_rows, n_columns = max(1, log_mel.shape[1] // BLOCK), max(1, log_mel.shape[2] // BLOCK)
+    high, wide = min(BLOCK, log_mel.shape[1]), min(BLOCK, log_mel.shape[2])
+    whole = log_mel[:, : n_rows * high, : n_columns * wide]
+    return whole.unflatten(1, (n_rows, high)).unflatten(3, (n_columns, wide)).permute(0, 2, 4, 1, 3).flatten(1, 2)
+
+
+def _from_blocks(
+    blocks: Float[Tensor, "batch dim row column"], log_mel: Float[Tensor, "batch time mel"]
+) -> Float[Tensor, "batch time mel"]:
+    """Undo `_to_blocks`; what is left over at the edges stays that of the cycle itself."""
+    high, wide = min(BLOCK, log_mel.shape[1]), min(BLOCK, log_mel.shape[2])
+    whole = blocks.unflatten(1, (high, wide)).permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
+    result = log_mel.clone()
+    result[:, : whole.shape[1], : whole.shape[2]] = whole
+    return result
+
+
+ROW: dict[str, Any] = {
+    "options": {"head_norm": True},
+    "paper": "bae2023patchmix",
+    "reported": Reported(specificity=0.8166, sensitivity=0.4307, score=0.6237),
+}
+"""Mean of five seeds, epochs chosen on the test set (METHODS A11); the cross-entropy has no class weights."""
+
+
+@recipes.register("patch_mix_cl/ast")
+def patch_mix_cl_ast() -> Recipe:
+    """Patch-Mix CL, row A11 of METHODS, mended."""
+    deviations = (
+        "positions of the patches in AudioSet's order, not exchanged",
+        "no halving of every step",
+        "SpecAugment on every cycle, not on 84 % of them",
+        "epoch chosen on validation patients, who are kept out of training",
+    )
+    return patch_mix_recipe("patch_mix_cl/ast", "patch_mix_cl", "ast", **ROW, deviations=deviations)
+
+
+@recipes.register("patch_mix_cl/ast-as-released")
+def patch_mix_cl_ast_as_released() -> Recipe:
+    """Patch-Mix CL with every quirk of its code base; its epoch is chosen on the test set."""
+    name = "patch_mix_cl/ast-as-released"
+    return patch_mix_recipe(name, "patch_mix_cl", "ast", AS_RELEASED, split="icbhi2017/official", **ROW)
+
+
+@recipes.register("patch_mix_cl/ast-small")
+def patch_mix_cl_ast_small() -> Recipe:
+    """The same loss on a transformer of 4 blocks and 192 dimensions from random weights, for a CPU."""
+    small = {"stride": [16, 16], "dim": 192, "n_layers": 4, "n_heads": 3, "n_frames": 798}
+    changes = {"weights": None, "backbone_options": small, "epochs": 20, "batch_size": 16, "precision": "32-true"}
+    deviations = ("a small transformer from random weights",)
+    return patch_mix_cl_ast().model_copy(update={"name": "patch_mix_cl/ast-small", "deviations": deviations, **changes})
