@@ -19,6 +19,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, both_views, divergence_of_views, mean_of_views
+from add4rsc.methods._robust import robust
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, Schedule, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -157,6 +158,12 @@ def add4rsc_mn04() -> Recipe:
         paper="dong2025add4rsc",
         deviations=("backbone mn04 in place of AST or ResNet-50", "the ADD layer in its fixed form"),
     )
+
+
+@recipes.register("add4rsc/mn04-robust")
+def add4rsc_mn04_robust() -> Recipe:
+    """The same for recordings of any stethoscope: bands below 4 kHz, made noise, moved boundaries."""
+    return robust(add4rsc_mn04())
 
 
 AST_OPTIONS: dict[str, Any] = {"stride": [16, 16], "n_mels": 256, "n_frames": 1024}
@@ -308,7 +315,10 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
     "class_weights": "square-root",
     "precision": "32-true",
-    "deviations": (*FIXED_DEVIATIONS, "a smaller backbone from random weights, on cycles of 4 s, and frames as they are: minutes on two cores"),
+    "deviations": (
+        *FIXED_DEVIATIONS,
+        "a smaller backbone from random weights, on cycles of 4 s, and frames as they are: minutes on two cores",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, both_views, divergence_of_views, mean_of_views
+from add4rsc.methods._robust import robust
 from add4rsc.recipe import AS_RELEASED, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -87,6 +88,12 @@ def fine_tuning_mn04() -> Recipe:
         batch_size=32,
         class_weights="square-root",
     )
+
+
+@recipes.register("fine_tuning/mn04-robust")
+def fine_tuning_mn04_robust() -> Recipe:
+    """The same for recordings of any stethoscope: bands below 4 kHz, made noise, moved boundaries."""
+    return robust(fine_tuning_mn04())
 
 
 @recipes.register("fine_tuning/ast")
