@@ -26,6 +26,7 @@ VERBS = (
     "training",
     "ablation",
     "evaluation",
+    "testing",
     "prediction",
     "serving",
     "reporting",

@@ -14,24 +14,31 @@ from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 
 
-def predict_test_subset(run: TrainedRun, data_folder: Path) -> Predictions:
-    """Predict the test cycles of the run's own split.
+def predict_test_subset(run: TrainedRun, data_folder: Path, split_name: str | None = None) -> Predictions:
+    """Predict the test cycles of a corpus, the run's own or another with a task of the same name and classes.
+
+    Args:
+        run: the trained network.
+        data_folder: of the corpus.
+        split_name: whose test subset; None is the run's own split, or the first one of another corpus.
 
     Raises:
-        DatasetNotFoundError, SplitError, AudioError, AnnotationError: as their messages say.
+        DatasetNotFoundError, SplitError, UnknownNameError, AudioError, AnnotationError: as their messages say.
         WrongUsageError: if the corpus has no task with the network's classes.
     """
     recipe = run.recipe
-    dataset = open_dataset(data_folder, recipe.dataset)
+    dataset = open_dataset(data_folder)
     name = recipe.task or next(iter(dataset.tasks))
     if name not in dataset.tasks or dataset.tasks[name].classes != run.classes:
         raise WrongUsageError(
             f"{run.folder} tells apart {', '.join(run.classes)}, which is no task of {dataset.name} called '{name}'. "
             "Test it on a corpus of its own kind."
         )
-    task = dataset.tasks[name]
-    split = make_split(dataset, task, recipe.split or dataset.split_names[0], validation_share=0.0)
-    test = only_stethoscopes(split, recipe.stethoscopes).test
+    task, is_own = dataset.tasks[name], dataset.name == recipe.dataset
+    own_split = recipe.split if is_own else None
+    split = make_split(dataset, task, split_name or own_split or dataset.split_names[0], validation_share=0.0)
+    test = only_stethoscopes(split, recipe.stethoscopes if is_own else ()).test
     store = prepare_features(test, recipe.crop, run.front_end, cache_folder())
     probabilities = predict_probabilities(Fabric(accelerator="auto", devices=1), run.network, store)
-    return to_predictions(test, probabilities, task, subset="test", split=split.name, selection=recipe.selection.value)
+    constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
+    return to_predictions(test, probabilities, task, **constants)

@@ -6,7 +6,7 @@ from add4rsc.backbones import backbones
 from add4rsc.recipe import Recipe
 
 HIGHEST_FREQUENCY = 4000.0
-"""Hertz. Stethoscopes pass little above 2 kHz and SPRSound was recorded at 8 kHz: what is higher tells corpora apart."""
+"""Hertz. Stethoscopes pass little above 2 kHz, and SPRSound was recorded at 8 kHz: the rest tells corpora apart."""
 
 
 def robust(recipe: Recipe) -> Recipe:

@@ -1,0 +1,35 @@
+"""`add4rsc test`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from add4rsc.cli._app import app
+from add4rsc.cli._output import print_evaluation, print_json
+
+
+@app.command("test")
+def predict_and_score(
+    run: Annotated[Path, typer.Argument(help="A run folder of `add4rsc train`; of several seeds, one of theirs.")],
+    data_folder: Annotated[Path, typer.Option(help="The corpus to test on: the run's own, or another.")],
+    split: Annotated[str, typer.Option(help="Whose test subset; default: the run's split, or another's first.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+) -> None:
+    """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
+    from add4rsc.engine.loading import load_run
+    from add4rsc.engine.testing import predict_test_subset
+    from add4rsc.metrics.evaluation import evaluate
+    from add4rsc.storage import write_json, write_text
+
+    predictions = predict_test_subset(load_run(run), data_folder, split or None)
+    folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    result = evaluate(predictions)
+    write_text(folder / "predictions.csv", predictions.table.to_csv(index=False))
+    write_json(folder / "summary.json", result)
+    if as_json:
+        print_json(result)
+    else:
+        print_evaluation(result, str(folder))
