@@ -45,15 +45,23 @@ def test_mel_bands_equal_those_of_kaldi_compliance(golden: Path) -> None:
 
 @pytest.mark.data
 def test_features_of_real_cycles_have_the_stored_statistics(golden: Path, shared_data: Path, sinc_resample) -> None:
-    for path in sorted((shared_data / "icbhi2017_native").glob("*.wav")):
-        native, rate = soundfile.read(path, dtype="float32")
+    """86 of the 97 cycles: those of recordings that are at hand at the rate at which they were published."""
+    stored = json.loads((golden / "cycles.json").read_text())
+    subset = sorted((shared_data / "icbhi2017_subset" / "ICBHI_final_database").glob("104_1b1_*.flac"))
+    paths = {path.stem: path for path in [*subset, *sorted((shared_data / "icbhi2017_native").glob("*.wav"))]}
+    n_cycles = 0
+    for stem in stored.keys() & paths.keys():
+        native, rate = soundfile.read(paths[stem], dtype="float32")
+        assert rate == stored[stem]["sr"]
         recording = fade_recording(sinc_resample(native, rate, 16_000), 16_000, Crop(recording_fade=0.0625))
-        cycles = json.loads((golden / "cycles.json").read_text())[path.stem]["cycles"]
+        cycles = stored[stem]["cycles"]
         crops = [crop_cycle(recording, 16_000, each["start"], each["end"], Crop(repeat_fade=0.0625)) for each in cycles]
         for log_mel, cycle in zip(LogMelFilterBank(FrontEnd())(torch.from_numpy(np.stack(crops))), cycles, strict=True):
             found = {"mean": log_mel.mean(), "std": log_mel.std(), "min": log_mel.min(), "max": log_mel.max()}
             assert list(log_mel.shape) == cycle["fbank"].pop("shape")
             assert {name: value.item() for name, value in found.items()} == pytest.approx(cycle["fbank"], abs=1e-5)
+            n_cycles += 1
+    assert n_cycles == 86
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filter has all zero values")  # band 3, in Kaldi too

@@ -223,3 +223,14 @@ def test_names_in_any_script_are_read(tmp_path: Path) -> None:
     broken.touch()
     with pytest.raises(AudioError, match="空"):
         read_waveform(broken, 8000)
+
+
+@pytest.mark.parametrize("subtype", ["GSM610", "ULAW", "IMA_ADPCM"])
+def test_telephone_codecs_are_read_from_any_second(tmp_path, subtype):
+    path = tmp_path / "phone.wav"
+    tone = 0.5 * np.sin(2 * np.pi * 300 * np.arange(8000 * 12) / 8000)
+    soundfile.write(path, tone, 8000, subtype=subtype)
+    whole = read_waveform(path, 8000)
+    part = read_waveform(path, 8000, 7.25, 8.0)
+    assert len(part) == 6000
+    assert np.allclose(part, whole[58_000:64_000], atol=0.05)

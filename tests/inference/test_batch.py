@@ -51,7 +51,7 @@ def test_bad_files_are_named_and_the_others_done(classifier, cohort, tmp_path):
     errors = pd.read_csv(tmp_path / "out" / "errors.csv")
     table = pd.read_csv(tmp_path / "out" / "predictions.csv")
     assert outcome.exit_code == 3
-    assert list(errors.columns) == ["file", "problem", "remedy"]
+    assert list(errors.columns) == ["file", "problem", "remedy", "notice"]
     assert errors["file"].tolist() == ["in/empty.flac", "in/nan.wav", "in/silent.wav", "in/text.wav"]
     assert errors.notna().all().all()
     assert "20000 samples that are not finite" in errors["problem"][1]

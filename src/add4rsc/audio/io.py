@@ -13,6 +13,9 @@ from numpy import ndarray
 
 from add4rsc.errors import AudioError
 
+SKIPPED_AT_ONCE = 1_000_000
+"""Frames that are decoded and dropped at once where a codec cannot be sought."""
+
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".w64", ".caf"})
 
 RESAMPLING_MARGIN = 0.1
@@ -99,8 +102,7 @@ def _read_frames(path: Path, first: int, n_frames: int) -> Float[ndarray, " fram
     """
     with _open(path) as file:
         try:
-            if first:  # some telephone codecs can only be read from the start
-                file.seek(first)
+            _skip(file, first)
             samples = file.read(n_frames, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioError(path, f"cannot be decoded ({error})", REPLACE) from error
@@ -111,6 +113,15 @@ def _read_frames(path: Path, first: int, n_frames: int) -> Float[ndarray, " fram
     if n_bad:
         raise AudioError(path, f"holds {n_bad} samples that are not finite numbers", "Export it again as 16-bit PCM")
     return mono
+
+
+def _skip(file: soundfile.SoundFile, n_frames: int) -> None:
+    """Go on to a frame; telephone codecs that cannot be sought are decoded up to there."""
+    if n_frames and file.seekable():
+        file.seek(n_frames)
+        return
+    while n_frames:
+        n_frames -= len(file.read(min(n_frames, SKIPPED_AT_ONCE))) or n_frames
 
 
 def _open(path: Path) -> soundfile.SoundFile:
@@ -124,7 +135,8 @@ def _open(path: Path) -> soundfile.SoundFile:
     try:
         if path.stat().st_size == 0:
             raise AudioError(path, "is empty (0 bytes)", REPLACE)
-        return soundfile.SoundFile(path)
+        with path.open("rb"):  # soundfile does not tell a file that may not be read from one that is no sound
+            return soundfile.SoundFile(path)
     except PermissionError as error:
         raise AudioError(path, "may not be read", "Change its permissions") from error
     except (soundfile.LibsndfileError, RuntimeError) as error:

@@ -107,10 +107,9 @@ def _named_output() -> Iterator[None]:
     except BrokenPipeError:
         raise  # whoever reads has had enough
     except OSError as error:
-        sys.stdout = Path(os.devnull).open("w")  # or else it is tried again at the end
-        raise StorageError(
-            f"Standard output could not be written ({error.strerror}). Make room where it goes, or write with -o FOLDER."
-        ) from error
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - or else Python tries again at the end
+        reason = f"Standard output could not be written ({error.strerror})"
+        raise StorageError(f"{reason}. Make room where it goes, or write with -o FOLDER.") from error
 
 
 def _read_shard(text: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from add4rsc.engine.calibrate import Calibration
 from add4rsc.engine.folder import RUN, SUMMARY
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference.onnx_model import ModelDescription
+from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
 
 SCORES = ("specificity", "sensitivity", "score", "score_binary")
 
@@ -22,6 +23,7 @@ def describe(run: TrainedRun, calibration: Calibration | None) -> ModelDescripti
         temperature=calibration.temperature if calibration else 1.0,
         thresholds=calibration.thresholds if calibration else {},
         notes=_provenance(run) | {"calibration": describe_calibration(calibration)},
+        mel_frames=None if open_mel_filter(run) is None else describe_frames(run.front_end),
     )
 
 

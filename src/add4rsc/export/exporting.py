@@ -16,10 +16,11 @@ from add4rsc.engine.calibrate import Calibration, CalibrationRule, calibrate_run
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.errors import CheckpointError
 from add4rsc.export.description import describe
-from add4rsc.export.graph import WaveformNetwork, to_onnx, with_description
+from add4rsc.export.graph import DenoisingNetwork, WaveformNetwork, to_onnx, with_description
 from add4rsc.export.quantisation import quantise
 from add4rsc.export.sample import logits_of, read_cycles, spread
-from add4rsc.inference.onnx_model import ModelDescription, OnnxClassifier
+from add4rsc.inference.onnx_model import FILTERED, LOG_MEL, LOGITS, ModelDescription, OnnxClassifier
+from add4rsc.inference.torch_filter import filter_view
 from add4rsc.metrics.icbhi import IcbhiScore, icbhi_score
 from add4rsc.protocol.split import make_split
 from add4rsc.storage import write_atomically
@@ -86,7 +87,7 @@ def export_run(folder: Path, path: Path, settings: ExportSettings) -> ExportRepo
     is_calibrated = data is not None and settings.calibration is not CalibrationRule.NONE
     calibration = calibrate_run(run, data, settings.calibration) if data is not None and is_calibrated else None
     network, description = WaveformNetwork(run, calibration).eval(), describe(run, calibration)
-    model = to_onnx(network, description.crop.n_samples(description.sample_rate))
+    model = _to_onnx(run, network, description.crop.n_samples(description.sample_rate))
     with tempfile.TemporaryDirectory() as scratch:
         material = _material(run, data, Path(scratch))
         exact = _open(Path(scratch) / "float32.onnx", model, description)
@@ -101,6 +102,14 @@ def export_run(folder: Path, path: Path, settings: ExportSettings) -> ExportRepo
     return ExportReport(
         path, len(content), difference, len(material.checked), data is not None, description, calibration, scores
     )
+
+
+def _to_onnx(run: TrainedRun, network: WaveformNetwork, n_samples: int) -> bytes:
+    """The content of the ONNX file; with an ADD layer's frames where there is one."""
+    view = filter_view(run.network, run.front_end)
+    if view is None:
+        return to_onnx(network, n_samples)
+    return to_onnx(DenoisingNetwork(network, view).eval(), n_samples, (LOGITS, LOG_MEL, FILTERED))
 
 
 def check_parity(

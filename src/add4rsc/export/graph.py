@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -14,7 +14,8 @@ from add4rsc.engine.calibrate import Calibration
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.errors import CheckpointError, MissingExtraError
 from add4rsc.export.operators import REPLACEMENTS
-from add4rsc.inference.onnx_model import INPUT, ModelDescription
+from add4rsc.inference.onnx_model import INPUT, LOGITS, ModelDescription
+from add4rsc.inference.torch_filter import FilterView
 
 OPSET = 20
 
@@ -35,10 +36,40 @@ class WaveformNetwork(nn.Module):
 
     def forward(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch class"]:
         """Logits of cropped waveforms."""
-        return self.network(self.front_end(waveform)) * self.scale + self.offset
+        return self.classify(self.front_end(waveform))
+
+    def classify(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
+        """Logits of log-mel frames."""
+        return self.network(log_mel) * self.scale + self.offset
 
 
-def to_onnx(network: nn.Module, n_samples: int) -> bytes:
+class DenoisingNetwork(nn.Module):
+    """The same for a network with an ADD layer, with its frames before and after the first filter as further outputs.
+
+    They lie on the way to the logits, and are taken from there: the filter is in the graph once.
+    """
+
+    def __init__(self, network: WaveformNetwork, view: FilterView) -> None:
+        super().__init__()
+        self.network, self.view = network, view
+
+    def forward(
+        self, waveform: Float[Tensor, "batch sample"]
+    ) -> tuple[Float[Tensor, "batch class"], Float[Tensor, "batch time mel"], Float[Tensor, "batch time mel"]]:
+        """Logits, and natural logarithms of mel energies before and after the filter."""
+        log_mel = self.network.front_end(waveform)
+        outputs: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+            outputs.append(output)
+
+        hook = self.view.filter.register_forward_hook(keep)  # pyright: ignore[reportArgumentType]
+        logits = self.network.classify(log_mel)
+        hook.remove()
+        return logits, *self.view.compare(log_mel, outputs[0])
+
+
+def to_onnx(network: nn.Module, n_samples: int, outputs: Sequence[str] = (LOGITS,)) -> bytes:
     """The network as the content of an ONNX file, for any number of waveforms of `n_samples`.
 
     Torch's notes on every node are left out: they hold the paths of the machine.
@@ -57,7 +88,7 @@ def to_onnx(network: nn.Module, n_samples: int) -> bytes:
                 dynamo=True,
                 verbose=False,
                 input_names=[INPUT],
-                output_names=["logits"],
+                output_names=list(outputs),
                 opset_version=OPSET,
             )
         except ImportError as error:

@@ -1,43 +1,28 @@
 """Many recordings: one after the other, each kept as soon as it is done, and all put together at the end."""
 
-import hashlib
 import heapq
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from add4rsc.errors import AnnotationError, AudioError, MissingExtraError, RunFolderError, StorageError
 from add4rsc.inference._base import AbstractClassifier
+from add4rsc.inference._batch_folder import Plan, open_folder, read_settings, settings_of
+from add4rsc.inference.denoise import require_filter
 from add4rsc.inference.formats._base import Report
+from add4rsc.inference.illustration import add_denoised, copy_denoised
 from add4rsc.inference.journal import Entry, Journal, stamp_of
 from add4rsc.inference.listing import Source, shard_of
 from add4rsc.inference.outputs import PER_FILE, write_combined, write_report
 from add4rsc.inference.pipeline import Choices, classify_file, unjudged_problem
 from add4rsc.inference.result import FileProblem
-from add4rsc.storage import write_json
 
-SETTINGS, JOURNAL = "batch.json", "journal.jsonl"
-FORMAT = 1
-"""Of the batch folder."""
-
+JOURNAL = "journal.jsonl"
 
 Watcher = Callable[[Entry], object]
 """Told of every file that is done."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a batch is done; all but `resume` is kept in the batch folder, and compared when the batch goes on."""
-
-    model: str
-    """Fingerprint of the model."""
-    formats: tuple[str, ...] = ("csv",)
-    choices: Choices = field(default_factory=Choices)
-    shard: tuple[int, int] = (1, 1)
-    resume: bool = False
-    """Go on with what is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +63,13 @@ def run_batch(
 
     Raises:
         RunFolderError: if the folder holds a batch and `plan.resume` is false, or one of another plan.
+        WrongUsageError: if the denoised view is asked for, and the model has no ADD layer.
         StorageError: if the disk is full; `plan.resume` goes on from there.
     """
-    settings = _settings(classifier, sources, plan, unlisted)
-    _open_folder(folder, settings, plan.resume)
+    if plan.denoised:
+        require_filter(classifier)
+    settings = settings_of(classifier, sources, plan, unlisted)
+    open_folder(folder, settings, plan.resume)
     journal = Journal(folder / JOURNAL)
     journal.trim()
     for source in shard_of(list(sources), *plan.shard):
@@ -89,6 +77,8 @@ def run_batch(
         if journal.has(source.name, stamp):
             continue
         entry = classify_source(classifier, source, plan.choices)
+        if plan.denoised:
+            entry = add_denoised(classifier, source, entry, folder, plan.draw)
         if entry.result is not None:
             write_report(_report_of(settings, entry), folder / PER_FILE / entry.output, plan.formats)
         journal.append(entry)
@@ -129,7 +119,7 @@ def merge_batches(parts: Sequence[Path], folder: Path, *, resume: bool = False) 
     Raises:
         RunFolderError: if a part holds no batch, or the parts are not of one plan and one list of files.
     """
-    settings = [_read_settings(part) for part in parts]
+    settings = [read_settings(part) for part in parts]
     common = [{key: value for key, value in each.items() if key != "shard"} for each in settings]
     for part, each in zip(parts, common, strict=True):
         differing = [key for key in each if each[key] != common[0].get(key)]
@@ -139,23 +129,25 @@ def merge_batches(parts: Sequence[Path], folder: Path, *, resume: bool = False) 
                 "options, formats and files."
             )
     whole = {**settings[0], "shard": [1, 1]}
-    _open_folder(folder, whole, resume)
+    open_folder(folder, whole, resume)
     journals = [Journal(part / JOURNAL) for part in parts]
     joined = Journal(folder / JOURNAL)
-    for entry in _in_order(journals):
+    for part, entry in _in_order(parts, journals):
         if not joined.has(entry.name, entry.stamp):
+            copy_denoised(entry, part, folder)
             if entry.result is not None:
                 write_report(_report_of(whole, entry), folder / PER_FILE / entry.output, whole["formats"])
             joined.append(entry)
     return _finish(folder, joined, whole, _missing(parts, settings, journals))
 
 
-def _in_order(journals: Sequence[Journal]) -> Iterator[Entry]:
-    """The entries of all journals, in order of their names, each name once."""
+def _in_order(parts: Sequence[Path], journals: Sequence[Journal]) -> Iterator[tuple[Path, Entry]]:
+    """The entries of all journals with the folders they are from, in order of their names, each name once."""
+    walks = (zip(repeat(part), journal.entries()) for part, journal in zip(parts, journals, strict=True))
     last = None
-    for entry in heapq.merge(*(journal.entries() for journal in journals), key=lambda each: each.name):
+    for part, entry in heapq.merge(*walks, key=lambda each: each[1].name):
         if entry.name != last:
-            yield entry
+            yield part, entry
         last = entry.name
 
 
@@ -195,56 +187,3 @@ def _report(settings: dict[str, Any], recordings: Callable[[], Any], problems: t
 def _locate(file: str) -> Path | None:
     path = Path(file)
     return path if path.is_file() else None
-
-
-def _settings(
-    classifier: AbstractClassifier, sources: Sequence[Source], plan: Plan, unlisted: Sequence[FileProblem]
-) -> dict[str, Any]:
-    listing = "\n".join(source.name for source in sources)
-    choices = plan.choices
-    return {
-        "format": FORMAT,
-        "model": plan.model,
-        "model_name": classifier.name,
-        "classes": list(classifier.classes),
-        "notes": classifier.notes,
-        "cycles": choices.cycles,
-        "threshold": choices.threshold,
-        "patient": choices.patient_pattern,
-        "formats": list(plan.formats),
-        "shard": list(plan.shard),
-        "n_listed": len(sources),
-        "listing": hashlib.sha256(listing.encode()).hexdigest(),
-        "unlisted": [problem.row() for problem in unlisted],
-    }
-
-
-def _open_folder(folder: Path, settings: dict[str, Any], resume: bool) -> None:
-    """Make a batch folder, or check that it holds this batch.
-
-    Raises:
-        RunFolderError: if it holds another one, or one that was not asked to go on.
-    """
-    path = folder / SETTINGS
-    if path.is_file():
-        if not resume:
-            raise RunFolderError(f"{folder} holds a batch already. Go on with --resume, or choose another folder.")
-        earlier = _read_settings(folder)
-        may_grow = {"n_listed", "listing", "unlisted"} if settings["shard"] == [1, 1] else set()
-        changed = [key for key in settings if key not in may_grow and earlier.get(key) != settings[key]]
-        if changed:
-            raise RunFolderError(
-                f"{folder} holds a batch with another {', '.join(changed)}. --resume goes on with the same command; "
-                "choose another folder for a new one."
-            )
-    write_json(path, settings)
-
-
-def _read_settings(folder: Path) -> dict[str, Any]:
-    path = folder / SETTINGS
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{folder} holds no batch ({path.name} cannot be read). Pass a folder of `predict -o`."
-        ) from error

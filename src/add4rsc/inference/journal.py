@@ -9,6 +9,7 @@ from typing import Any
 
 from add4rsc.errors import StorageError
 from add4rsc.inference.result import FileProblem, RecordingResult
+from add4rsc.terms import RESEARCH_USE_ONLY
 
 Stamp = tuple[int, int]
 """Size in bytes and time of change in nanoseconds: another file of the same name has another one."""
@@ -28,7 +29,8 @@ class Entry:
 
     def to_line(self) -> bytes:
         """One line of the journal."""
-        content: dict[str, Any] = {"name": self.name, "output": self.output, "stamp": self.stamp}
+        content: dict[str, Any] = {"notice": RESEARCH_USE_ONLY}
+        content |= {"name": self.name, "output": self.output, "stamp": self.stamp}
         if self.result is not None:
             content["result"] = self.result.to_dict()
         if self.problem is not None:

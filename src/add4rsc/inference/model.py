@@ -16,11 +16,12 @@ from add4rsc.errors import AudioError, WrongUsageError
 from add4rsc.inference._base import AbstractClassifier
 from add4rsc.inference.aggregation import patient_rows, recording_row
 from add4rsc.inference.batch import classify_source
+from add4rsc.inference.denoise import Denoised, denoise, require_filter
 from add4rsc.inference.formats._base import Report
 from add4rsc.inference.listing import Source, find_sources
 from add4rsc.inference.outputs import PER_FILE, check_formats, write_combined, write_report
 from add4rsc.inference.pipeline import Choices
-from add4rsc.inference.result import FileProblem, RecordingResult, row_columns
+from add4rsc.inference.result import PROBLEM_COLUMNS, FileProblem, RecordingResult, row_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +68,7 @@ class Result:
         """One row a file that could not be judged."""
         import pandas as pd
 
-        return pd.DataFrame([each.row() for each in self.problems], columns=["file", "problem", "remedy"])
+        return pd.DataFrame([each.noted_row() for each in self.problems], columns=list(PROBLEM_COLUMNS))
 
     def save(self, folder: Path | str, formats: Sequence[str] = ("csv",)) -> list[Path]:
         """Write everything, in the layout of `add4rsc predict -o`; returns the combined files.
@@ -140,8 +141,26 @@ class Model:
                     problems.append(found)
         if is_one and problems and not recordings:
             raise AudioError(problems[0].file, problems[0].problem, f"{problems[0].remedy}.")
-        notes = self.classifier.notes
-        return Result(tuple(recordings), tuple(problems), self.classes, self.classifier.name, notes)
+        of_model = (self.classes, self.classifier.name, self.classifier.notes)
+        return Result(tuple(recordings), tuple(problems), *of_model)
+
+    def denoise(self, sound: Sound, *, start: float = 0.0, end: float | None = None) -> Denoised:
+        """One recording, or a stretch of it, after the first filter of the ADD layer: illustrative, not cleaned.
+
+        Args:
+            sound: a file, a file's content as bytes, or `(waveform, sample_rate)`.
+            start: first second.
+            end: last second; None is the recording's.
+
+        Raises:
+            WrongUsageError: if the model has no ADD layer, nothing lies between the times, or `sound` is no sound.
+            AudioError: if the recording cannot be read.
+        """
+        require_filter(self.classifier)
+        if isinstance(sound, str | Path):
+            return denoise(self.classifier, Path(sound), start, end)
+        with _as_file(_checked(sound)) as path:
+            return denoise(self.classifier, path, start, end)
 
 
 def read_choice(cycles: str) -> Any:
@@ -172,12 +191,21 @@ def _sources(sound: object, number: int) -> Iterator[tuple[Source | None, FilePr
         yield from ((source, None) for source in sources)
         yield from ((None, problem) for problem in problems)
         return
+    with _as_file(_checked(sound)) as path:
+        name = f"recording-{number}"
+        yield Source(str(path), name, name), None
+
+
+def _checked(sound: object) -> object:
+    """Bytes or a waveform as they are.
+
+    Raises:
+        WrongUsageError: if it is neither.
+    """
     if not isinstance(sound, bytes) and not _is_array(sound):
         kind = type(sound).__name__
         raise WrongUsageError(f"A {kind} cannot be classified. Pass a path, bytes, or (waveform, sample_rate).")
-    with _as_file(sound) as path:
-        name = f"recording-{number}"
-        yield Source(str(path), name, name), None
+    return sound
 
 
 @contextmanager

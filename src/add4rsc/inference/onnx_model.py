@@ -13,12 +13,14 @@ from pydantic import Field, ValidationError
 
 from add4rsc.audio.crop import Crop
 from add4rsc.errors import CheckpointError
-from add4rsc.inference._base import AbstractClassifier
+from add4rsc.inference._base import AbstractClassifier, AbstractMelFilter, FilteredFrames, MelFrames
 from add4rsc.terms import RESEARCH_USE_ONLY, Settings
 
 FORMAT = "add4rsc/1"
 """Says that a file's metadata are these; the number rises when their meaning changes."""
 INPUT = "waveform"
+LOGITS, LOG_MEL, FILTERED = "logits", "log_mel", "filtered"
+"""Outputs: the last two, which networks with an ADD layer have, are natural logarithms of mel energies."""
 BATCH_SIZE = 16
 """Cycles in one pass: more are not faster, and need more memory."""
 ERRORS_ONLY = 3
@@ -49,6 +51,8 @@ class ModelDescription(Settings):
     """Per class, the probability that it must reach to be decided."""
     notes: dict[str, str] = Field(default_factory=dict)
     """Provenance: data, split, commit, scores."""
+    mel_frames: MelFrames | None = None
+    """Where the frames of its outputs `log_mel` and `filtered` lie; None where it has no such outputs."""
 
     def to_metadata(self) -> dict[str, str]:
         """The description as text under text, every value of its own that is not text as JSON."""
@@ -102,6 +106,8 @@ class OnnxClassifier(AbstractClassifier):
                 f"{path}: does not describe itself ({str(error).splitlines()[0]}). "
                 "Use a file that this version's `add4rsc export` wrote."
             ) from error
+        frames = self.description.mel_frames
+        self.mel_filter: AbstractMelFilter | None = None if frames is None else OnnxMelFilter(self._session, frames)
 
     @property
     def name(self) -> str:
@@ -147,9 +153,34 @@ class OnnxClassifier(AbstractClassifier):
         expected = self.crop.n_samples(self.sample_rate)
         if waveforms.shape[1] != expected:
             raise ValueError(f"a cropped waveform has {waveforms.shape[1]} samples instead of {expected}")
-        rows = [
-            np.asarray(self._session.run(None, {INPUT: np.ascontiguousarray(batch, dtype=np.float32)})[0])
-            for batch in np.split(waveforms, range(BATCH_SIZE, len(waveforms), BATCH_SIZE))
-            if len(batch)
-        ]
-        return np.concatenate(rows) if rows else np.zeros((0, len(self.classes)), dtype=np.float32)
+        if len(waveforms) == 0:
+            return np.zeros((0, len(self.classes)), dtype=np.float32)
+        (logits,) = _run(self._session, [LOGITS], waveforms)
+        return logits
+
+
+class OnnxMelFilter(AbstractMelFilter):
+    """The first stage of an exported network's ADD layer."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, frames: MelFrames) -> None:
+        self._session, self._frames = session, frames
+
+    @property
+    def frames(self) -> MelFrames:
+        """Where its frames lie."""
+        return self._frames
+
+    def apply(self, waveforms: Float[ndarray, "cycle sample"]) -> FilteredFrames:
+        """Frames of cropped waveforms before and after the filter."""
+        log_mel, filtered = _run(self._session, [LOG_MEL, FILTERED], waveforms)
+        return FilteredFrames(log_mel, filtered)
+
+
+def _run(
+    session: onnxruntime.InferenceSession, outputs: list[str], waveforms: Float[ndarray, "cycle sample"]
+) -> list[ndarray]:
+    """Some outputs for all waveforms, a batch at a time."""
+    starts = range(0, len(waveforms), BATCH_SIZE)
+    batches = [np.ascontiguousarray(waveforms[at : at + BATCH_SIZE], dtype=np.float32) for at in starts]
+    found = [session.run(outputs, {INPUT: batch}) for batch in batches]
+    return [np.concatenate([np.asarray(rows[index]) for rows in found]) for index in range(len(outputs))]

@@ -7,12 +7,16 @@ from add4rsc.errors import WrongUsageError
 from add4rsc.inference.aggregation import Totals, patient_rows, recording_row
 from add4rsc.inference.formats import formats
 from add4rsc.inference.formats._base import Report, write_csv
-from add4rsc.storage import write_atomically
+from add4rsc.inference.result import PROBLEM_COLUMNS
+from add4rsc.storage import write_atomically, write_text
+from add4rsc.terms import RESEARCH_USE_ONLY
 
 COMBINED = "predictions"
 """Stem of the files that hold a whole batch."""
 PER_FILE = "files"
 """Folder of the files that hold one recording."""
+NOTICE = "NOTICE.txt"
+"""Says it for tables without rows too."""
 
 
 def check_formats(names: Iterable[str]) -> tuple[str, ...]:
@@ -59,9 +63,10 @@ def write_combined(report: Report, folder: Path, names: Sequence[str]) -> list[P
             lambda: map(recording_row, report.recordings()),
         ),
         "patients.csv": (["patient", "n_recordings", *totals], lambda: patient_rows(report.recordings())),
-        "errors.csv": (["file", "problem", "remedy"], lambda: (each.row() for each in report.problems)),
+        "errors.csv": (list(PROBLEM_COLUMNS), lambda: (each.noted_row() for each in report.problems)),
     }
     for name, (columns, rows) in tables.items():
         write_atomically(folder / name, lambda file, c=columns, r=rows: write_csv(file, c, r()))
         paths.append(folder / name)
+    write_text(folder / NOTICE, f"{RESEARCH_USE_ONLY} This holds for every file in this folder.\n")
     return paths

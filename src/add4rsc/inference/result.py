@@ -11,6 +11,12 @@ ABSTAIN = "abstain"
 N_DIGITS = 6
 """Decimals of times and probabilities in every output."""
 
+ILLUSTRATIVE = (
+    "Illustrative: what the first filter of the network's ADD layer does to log-mel frames, put into sound. "
+    f"Not a cleaned recording. {RESEARCH_USE_ONLY}"
+)
+"""Said of the denoised view wherever it is shown."""
+
 _WORDS = {
     "normal": "no added sound found",
     "adventitious": "added sound",
@@ -82,6 +88,8 @@ class RecordingResult:
     classes: tuple[str, ...]
     quality: tuple[str, ...]
     cycles: tuple[CycleResult, ...]
+    illustrations: tuple[str, ...] = ()
+    """Files of its denoised view, below the folder of the batch."""
 
     @property
     def is_judged(self) -> bool:
@@ -99,8 +107,8 @@ class RecordingResult:
             CycleResult(**{**each, "probabilities": tuple(each["probabilities"]), "quality": tuple(each["quality"])})
             for each in content["cycles"]
         )
-        whole = {**content, "classes": tuple(content["classes"]), "quality": tuple(content["quality"])}
-        return cls(**{**whole, "cycles": cycles})
+        texts = {name: tuple(content[name]) for name in ("classes", "quality", "illustrations") if name in content}
+        return cls(**{**content, **texts, "cycles": cycles})
 
     def rows(self) -> list[dict[str, Any]]:
         """One row a stretch, in the columns of the command contract and some after them."""
@@ -133,8 +141,15 @@ class FileProblem:
     remedy: str
 
     def row(self) -> dict[str, str]:
-        """The row of `errors.csv`."""
+        """Its three parts by name."""
         return {"file": self.file, "problem": self.problem, "remedy": self.remedy}
+
+    def noted_row(self) -> dict[str, str]:
+        """The row of `errors.csv`, in the columns of `PROBLEM_COLUMNS`."""
+        return self.row() | {"notice": RESEARCH_USE_ONLY}
+
+
+PROBLEM_COLUMNS = ("file", "problem", "remedy", "notice")
 
 
 def row_columns(classes: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from numpy import ndarray
 
 from add4rsc.audio.crop import Crop
 from add4rsc.errors import MissingExtraError
-from add4rsc.inference._base import AbstractClassifier
+from add4rsc.inference._base import AbstractClassifier, AbstractMelFilter
 
 BATCH_SIZE = 16
 """Cycles in one pass."""
@@ -30,10 +30,12 @@ class TorchClassifier(AbstractClassifier):
         try:
             from add4rsc.audio.frontend import LogMelFilterBank
             from add4rsc.engine.loading import load_run
+            from add4rsc.inference.torch_filter import open_mel_filter
         except ImportError as error:
             raise MissingExtraError(f"The run folder {folder}", "train") from error
         self._run = load_run(folder)
         self._filter_bank = LogMelFilterBank(self._run.front_end)
+        self.mel_filter: AbstractMelFilter | None = open_mel_filter(self._run)
 
     @property
     def name(self) -> str:

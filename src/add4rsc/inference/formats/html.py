@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from html import escape
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from add4rsc.errors import AudioError
@@ -11,7 +12,7 @@ from add4rsc.inference.formats import formats
 from add4rsc.inference.formats._base import AbstractFormat, Report, write_text
 from add4rsc.inference.formats._pictures import LONGEST, spectrogram_png
 from add4rsc.inference.quality import FLAGS
-from add4rsc.inference.result import CycleResult, RecordingResult, in_words
+from add4rsc.inference.result import ILLUSTRATIVE, CycleResult, RecordingResult, in_words
 from add4rsc.terms import RESEARCH_USE_ONLY
 
 MAX_RECORDINGS = 500
@@ -80,11 +81,13 @@ def _section(recording: RecordingResult, colours: Mapping[str, str], picture: st
     flags = "; ".join(FLAGS[flag] for flag in recording.quality)
     cycles = "".join(_row(cycle, colours) for cycle in recording.cycles[:MAX_CYCLES])
     n_more = len(recording.cycles) - MAX_CYCLES
+    names = ", ".join(escape(PurePosixPath(name).name) for name in recording.illustrations)
+    view = f"<p>{escape(ILLUSTRATIVE)} In the files {names}.</p>\n" if names else ""
     return (
         f"<section><h2>{escape(recording.file)}</h2>\n"
         f"<p>{recording.duration:.1f} s, {row['n_cycles']} cycles ({recording.cycles_from}): "
         f"{found or 'none sure'}{unsure}."
-        f"{' Quality: ' + flags + '.' if flags else ''}</p>\n{picture}{_bar(recording, colours)}"
+        f"{' Quality: ' + flags + '.' if flags else ''}</p>\n{picture}{_bar(recording, colours)}{view}"
         f"<details><summary>Cycles</summary><table><tr><th>start<th>end<th>heard<th>probability<th>quality</tr>{cycles}"
         f"</table>{f'<p>... and {n_more} more in the CSV table.</p>' if n_more > 0 else ''}</details></section>\n"
     )

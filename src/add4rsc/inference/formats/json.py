@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from add4rsc.inference.aggregation import recording_row
 from add4rsc.inference.formats import formats
 from add4rsc.inference.formats._base import AbstractFormat, Report, write_text
-from add4rsc.inference.result import CycleResult, RecordingResult, in_words
+from add4rsc.inference.result import ILLUSTRATIVE, CycleResult, RecordingResult, in_words
 from add4rsc.terms import RESEARCH_USE_ONLY
 
 SCHEMA = "add4rsc-predictions/1"
@@ -39,7 +39,9 @@ def recording_object(recording: RecordingResult) -> dict[str, Any]:
     """One recording as JSON: the row of `recordings.csv`, with lists for flags and cycles."""
     row = {key: value for key, value in recording_row(recording).items() if key != "notice"}
     cycles = [_cycle(cycle, recording.classes) for cycle in recording.cycles]
-    return row | {"sample_rate": recording.sample_rate, "quality": list(recording.quality), "cycles": cycles}
+    view = {"note": ILLUSTRATIVE, "is_illustrative": True, "files": list(recording.illustrations)}
+    shown = {"denoised": view} if recording.illustrations else {}
+    return row | {"sample_rate": recording.sample_rate, "quality": list(recording.quality), **shown, "cycles": cycles}
 
 
 def _cycle(cycle: CycleResult, classes: tuple[str, ...]) -> dict[str, Any]:
