@@ -9,6 +9,7 @@ from pydantic_core import ErrorDetails
 from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.noise import NoiseAugmentation
+from add4rsc.augment.response import ResponseAugmentation
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.errors import RecipeError
@@ -39,7 +40,10 @@ class Schedule(Settings):
     """For `step`: after each of these epochs the rate is multiplied by `decay_factor`."""
     decay_factor: float = Field(default=0.1, gt=0, le=1)
     warmup_epochs: float = Field(default=0.0, ge=0)
-    """Linear rise from 0."""
+    """Linear rise from 0 to the full rate, or as `initial_share` says."""
+    initial_share: float | None = Field(default=None, ge=0, le=1)
+    """Rise from this share to where the rate would be at the end of the rise, as the Patch-Mix code base does from 0.1;
+    None for a rise from 0 to the full rate."""
     final_share: float = Field(default=1e-3, ge=0, le=1)
     """Where the cosine ends."""
     per_epoch: bool = False
@@ -95,6 +99,9 @@ class Recipe(Settings):
     waveform: WaveformAugmentation = WaveformAugmentation()
     """Changed copies of the training cycles; none by default."""
     noise: NoiseAugmentation = NoiseAugmentation()
+    """Noise in the training cycles; none by default."""
+    response: ResponseAugmentation = ResponseAugmentation()
+    """Other stethoscopes for the training cycles; none by default."""
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     averaging: Averaging = Averaging()

@@ -2,6 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from add4rsc.audio.frontend import FrontEnd
+from add4rsc.augment.noise import NoiseAugmentation, NoiseMixer
+from add4rsc.augment.response import ResponseAugmentation
+from add4rsc.augment.scene import Scene
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.engine.batches import (
     NO_AUGMENTATION,
@@ -127,3 +131,22 @@ def test_augmentation_never_changes_what_is_stored(store):
     assert not any(np.array_equal(one, two) for one, two in zip(plain, changed, strict=True))
     assert [path.read_bytes() for path in store.files] == before
     assert all(np.array_equal(store.features(index), plain[index]) for index in range(9))
+
+
+def test_twins_share_masks_and_stethoscope_and_differ_by_noise_alone(store):
+    front_end = FrontEnd(sample_rate=8000, n_mels=6, n_fft=256, f_min=0.0, log_offset=1e-5)
+    noise = NoiseAugmentation(probability=1.0, lowest_snr_db=0.0, highest_snr_db=0.0, twin=True)
+    response = ResponseAugmentation(probability=1.0)
+    scene = Scene(NoiseMixer(noise, front_end), response)
+    cycles = CycleFeatures(store, STRONG, 1, scene)
+    index, heard, clean = cycles[3]
+    assert index == 3
+    assert not torch.equal(heard, clean)
+    quiet = Scene(NoiseMixer(noise.model_copy(update={"probability": 0.0}), front_end), response)
+    _, same, alone = CycleFeatures(store, STRONG, 1, quiet)[3]
+    assert torch.equal(same, alone)
+    assert torch.equal(alone, clean)
+    cycles.epoch = 1
+    assert not torch.equal(cycles[3][1], heard)
+    plain = Scene(NoiseMixer(noise.model_copy(update={"twin": False}), front_end), response)
+    assert torch.equal(CycleFeatures(store, STRONG, 1, plain)[3][1], heard)

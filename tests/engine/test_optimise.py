@@ -33,6 +33,22 @@ def test_rate_rises_in_a_line_then_falls_in_half_a_wave():
     assert 0.1 < rates[-1] < 0.11
 
 
+def test_warm_up_is_that_of_the_released_code(golden):
+    """From a tenth of the rate to where the cosine stands after ten epochs."""
+    expected = json.loads((golden / "lr.json").read_text())["warm"]
+    schedule = Schedule(per_epoch=True, warmup_epochs=10, initial_share=0.1)
+    for case in expected:
+        step = (case["epoch"] - 1) * case["total"] + case["batch"]
+        share = learning_rate_share(schedule, step, 50, case["total"])
+        assert 5e-5 * share == pytest.approx(case["lr"], rel=1e-12)
+
+
+def test_a_rise_to_a_schedule_in_steps_ends_at_the_full_rate():
+    schedule = Schedule(shape="step", decay_epochs=(5,), warmup_epochs=2, initial_share=0.1)
+    rates = [learning_rate_share(schedule, step, n_epochs=8, steps_per_epoch=2) for step in range(6)]
+    assert rates == pytest.approx([0.1, 0.325, 0.55, 0.775, 1, 1])
+
+
 def test_constant_rate_stays():
     schedule = Schedule(shape="constant", warmup_epochs=1)
     rates = [learning_rate_share(schedule, step, n_epochs=3, steps_per_epoch=2) for step in range(6)]

@@ -13,7 +13,7 @@ from numpy import ndarray
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from add4rsc.augment.noise import NoiseMixer
+from add4rsc.augment.scene import Scene
 from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectrogram
 from add4rsc.engine.features import FeatureStore
 from add4rsc.recipe import Recipe
@@ -29,15 +29,15 @@ def seeded(*parts: int | str) -> Generator:
 
 
 class CycleFeatures(Dataset[Item]):
-    """Index and features of a cycle; augmented with what (seed, epoch, index) draw: noise first, then masks."""
+    """Index and features of a cycle, augmented with what (seed, epoch, index) draw: its scene first, then masks."""
 
     def __init__(
-        self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int, noise: NoiseMixer | None = None
+        self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int, scene: Scene | None = None
     ) -> None:
         self.store = store
         self.augmentation = augmentation
         self.seed = seed
-        self.noise = noise
+        self.scene = scene
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -47,10 +47,11 @@ class CycleFeatures(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """One cycle."""
         log_mel = torch.from_numpy(self._drawn(index).features(index))
-        if self.noise is None:
+        if self.scene is None:
             return index, self._masked(log_mel, index)
-        mixed = self._masked(self.noise.mix(log_mel, seeded("noise", self.seed, self.epoch, index)), index)
-        return (index, mixed, self._masked(log_mel, index)) if self.noise.settings.twin else (index, mixed)
+        views = self.scene.hear(log_mel, lambda kind: seeded(kind, self.seed, self.epoch, index))
+        heard, *twin = [self._masked(view, index) for view in views]
+        return (index, heard, twin[0]) if twin else (index, heard)
 
     def _masked(self, log_mel: Float[Tensor, "time mel"], index: int) -> Float[Tensor, "time mel"]:
         """The same masks, shift and level for a cycle and its twin."""

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
 from numpy import ndarray
 
-from add4rsc.augment.noise import NoiseMixer
+from add4rsc.augment.scene import Scene
 from add4rsc.engine.batches import (
     CycleFeatures,
     batch_indices,
@@ -63,8 +63,8 @@ class TrainingData:
     train: LabelledFeatures
     validation: LabelledFeatures
     test: LabelledFeatures
-    noise: NoiseMixer | None = None
-    """What is mixed into the training cycles."""
+    scene: Scene | None = None
+    """Among what, and with what, the training cycles are heard."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def _local_batches(
     """This process' share of every batch, and each cycle's weight in the mean over the whole batch."""
     fabric, data = epoch.fabric, epoch.data
     mine = [process_share(batch, fabric.global_rank, fabric.world_size) for batch in batches]
-    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed, data.noise)
+    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed, data.scene)
     cycles.epoch = epoch.index
     labels = torch.from_numpy(data.train.labels)
     loader = load_batches(cycles, mine, epoch.settings.n_workers)

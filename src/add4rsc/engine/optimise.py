@@ -32,9 +32,18 @@ def learning_rate_share(schedule: Schedule, step: int, n_epochs: int, steps_per_
     With `per_epoch`, epoch e = 1..E has (1 + cos(pi e / E)) / 2 between the full rate and its final share, as in the
     Patch-Mix code base; otherwise the same half-wave runs over the steps after the warm-up.
     """
-    epoch = step / steps_per_epoch
-    if epoch < schedule.warmup_epochs:
-        return (step + 1) / (schedule.warmup_epochs * steps_per_epoch + 1)
+    n_rising = schedule.warmup_epochs * steps_per_epoch
+    if step >= n_rising:
+        return _share_after_warmup(schedule, step / steps_per_epoch, n_epochs)
+    if schedule.initial_share is None:
+        return (step + 1) / (n_rising + 1)
+    last = schedule.warmup_epochs - (1 if schedule.per_epoch else 0)  # epoch e = 1..E lies between e - 1 and e
+    summit = _share_after_warmup(schedule, last, n_epochs)
+    return schedule.initial_share + (summit - schedule.initial_share) * step / n_rising
+
+
+def _share_after_warmup(schedule: Schedule, epoch: float, n_epochs: int) -> float:
+    """The share when so many epochs, and parts of one, are behind."""
     if schedule.shape == "constant":
         return 1.0
     if schedule.shape == "step":

@@ -6,6 +6,7 @@ import numpy as np
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.noise import NoiseMixer
+from add4rsc.augment.scene import Scene
 from add4rsc.engine.features import ChangedCopy, FeatureStore, cache_folder, prepare_features
 from add4rsc.engine.fit import LabelledFeatures, TrainingData
 from add4rsc.engine.joining import append_joined, joined_cycles
@@ -44,9 +45,9 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
     )
     train = LabelledFeatures(replace(subsets[0].store, copies=copies), subsets[0].labels)
     _, validation, test = subsets
-    noise = NoiseMixer(recipe.noise, front_end, prepare_noise(recipe.noise, front_end))
+    scene = Scene(NoiseMixer(recipe.noise, front_end, prepare_noise(recipe.noise, front_end)), recipe.response)
     train = _with_joined(train, recipe, split, front_end)
-    return TrainingData(split.task.classes, train, validation, test, None if recipe.noise.is_off else noise)
+    return TrainingData(split.task.classes, train, validation, test, None if scene.is_off else scene)
 
 
 def _with_joined(train: LabelledFeatures, recipe: Recipe, split: Split, front_end: FrontEnd) -> LabelledFeatures:

@@ -1,6 +1,7 @@
 """What makes a recipe one for recordings that are not those of its corpus."""
 
 from add4rsc.augment.noise import NoiseAugmentation
+from add4rsc.augment.response import ResponseAugmentation
 from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.backbones import backbones
 from add4rsc.recipe import Recipe
@@ -10,7 +11,7 @@ HIGHEST_FREQUENCY = 4000.0
 
 
 def robust(recipe: Recipe) -> Recipe:
-    """The recipe with the bands that every recording has, noise of no recording, and boundaries as a segmenter's.
+    """The recipe with the bands that recordings share, made noise, other stethoscopes, and boundaries as a segmenter's.
 
     The jitter of 0.15 s is about what the segmenter's boundaries are off by (`docs/segmenter.md`).
     """
@@ -18,6 +19,7 @@ def robust(recipe: Recipe) -> Recipe:
     changes = {
         "name": f"{recipe.name}-robust",
         "front_end": front_end.below(HIGHEST_FREQUENCY),
+        "response": ResponseAugmentation(probability=0.7),
         "noise": NoiseAugmentation(probability=0.7),
         "waveform": WaveformAugmentation(copies=1, boundary_jitter=0.15),
         "epochs": 6,

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
@@ -28,8 +29,8 @@ class Mixture(NamedTuple):
 
 def draw_mixture(n_cycles: int, n_patches: int, alpha: float, generator: Generator) -> Mixture:
     """Draw l ~ Beta(alpha, alpha) and k = int(n (1 - l)) patches; l is then set to 1 - k / n (METHODS A11)."""
-    first, second = torch._standard_gamma(torch.full((2,), alpha), generator=generator).tolist()
-    n_replaced = int(n_patches * second / (first + second))
+    own_share = np.random.default_rng(int(torch.randint(2**62, (), generator=generator))).beta(alpha, alpha)
+    n_replaced = int(n_patches * (1 - own_share))
     replaced = torch.randperm(n_patches, generator=generator)[:n_replaced]
     return Mixture(torch.randperm(n_cycles, generator=generator), replaced, 1 - n_replaced / n_patches)
 

@@ -1,0 +1,61 @@
+"""Other stethoscopes: what their frequency response would have made of a cycle, on its mel energies."""
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from add4rsc.audio.frontend import FrontEnd, band_centres
+from add4rsc.terms import Settings
+
+
+class ResponseAugmentation(Settings):
+    """A random low-pass and a random smooth colour; off by default.
+
+    Of ICBHI's stethoscopes one passes nothing above 2 kHz, and hardly a training cycle is from it: without this a
+    network takes the silence up there for a sign.
+    """
+
+    probability: float = Field(default=0.0, ge=0, le=1)
+    """Share of the cycles that are heard by another stethoscope."""
+    lowest_cutoff: float = Field(default=1000.0, gt=0)
+    highest_cutoff: float = Field(default=8000.0, gt=0)
+    """Hertz. The cutoff is drawn between the two, evenly in octaves; one above the band leaves it as it is."""
+    colour_db: float = Field(default=6.0, ge=0)
+    """Standard deviation of the colour at five places of the band, with straight lines between them."""
+
+    @property
+    def is_off(self) -> bool:
+        """Whether no cycle would ever change."""
+        return self.probability == 0
+
+
+def change_response(
+    log_mel: Float[Tensor, "time mel"], settings: ResponseAugmentation, front_end: FrontEnd, generator: Generator
+) -> Float[Tensor, "time mel"]:
+    """A cycle as another stethoscope might have recorded it; the input itself is left as it is."""
+    if settings.is_off or _uniform(generator) >= settings.probability:
+        return log_mel
+    gain = draw_response(settings, front_end, generator)
+    energies = ((log_mel * front_end.scale + front_end.mean).exp() - front_end.log_offset).clamp_min(0.0)
+    changed = energies * 10 ** (gain / 10) + max(front_end.log_offset, torch.finfo(torch.float32).eps)
+    return (changed.log() - front_end.mean) / front_end.scale
+
+
+N_PLACES = 5
+
+
+def draw_response(settings: ResponseAugmentation, front_end: FrontEnd, generator: Generator) -> Float[Tensor, " mel"]:
+    """Gain of every band in decibels: a colour, and beyond the cutoff a fall of 24 to 120 dB an octave."""
+    places = settings.colour_db * torch.randn(1, 1, N_PLACES, generator=generator)
+    colour = functional.interpolate(places, front_end.n_mels, mode="linear", align_corners=True)[0, 0]
+    span = settings.highest_cutoff / settings.lowest_cutoff
+    cutoff = settings.lowest_cutoff * span ** _uniform(generator)
+    slope = 24 + 96 * _uniform(generator)
+    octaves_above = (band_centres(front_end) / cutoff).clamp_min(1.0).log2()
+    return colour - slope * octaves_above
+
+
+def _uniform(generator: Generator) -> float:
+    return float(torch.rand((), generator=generator))
