@@ -1,6 +1,9 @@
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn import functional
 from transformers import ASTConfig, ASTForAudioClassification, ASTModel
 
@@ -53,6 +56,36 @@ def test_equals_the_released_network_on_its_own_weights(golden):
     torch.testing.assert_close(features, tensors["feat"], atol=2e-6, rtol=0)
     for layer in range(2):
         torch.testing.assert_close(tokens[layer], tensors[f"block{layer}_tokens_first8"], atol=2e-6, rtol=0)
+
+
+def test_equals_the_released_network_in_double_precision_and_behind_its_head(golden):
+    tensors = load_file(golden / "ast_tiny.safetensors")
+    state = {key[3:]: value for key, value in tensors.items() if key.startswith("sd.")}
+    size = {"dim": 64, "n_layers": 2, "n_heads": 4, "stride": (16, 16), "n_mels": 256, "n_frames": 1024}
+    backbone = AudioSpectrogramTransformer(**size).eval()
+    backbone.load_state_dict(convert_original(state))
+    head = nn.Sequential(nn.LayerNorm(64), nn.Linear(64, 4))
+    head.load_state_dict({key.removeprefix("mlp_head."): state[key] for key in state if key.startswith("mlp_head.")})
+    log_mel = torch.randn(1, 1, 1024, 256, generator=torch.Generator().manual_seed(1))[0]
+    with torch.no_grad():
+        torch.testing.assert_close(head(backbone(log_mel)), tensors["logits"], atol=1e-5, rtol=1e-5)
+        features = backbone.double()(log_mel.double())
+    torch.testing.assert_close(features, tensors["feat_fp64"], atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(("names", "convert"), [("keys", convert_original), ("hf5_keys", convert_hugging_face)])
+def test_every_tensor_of_the_full_size_has_its_place(golden, names, convert):
+    """Names and shapes of the released network for 256 x 1024, and of the same in transformers 5."""
+    listed = json.loads((golden / "ast_keys.json").read_text())
+    with torch.device("meta"):
+        state = {key: torch.empty(shape) for key, shape in listed[names].items()}
+        ours = AudioSpectrogramTransformer(stride=(16, 16), n_mels=256, n_frames=1024).state_dict()
+    converted = convert(state)
+    assert {key: value.shape for key, value in converted.items()} == {key: value.shape for key, value in ours.items()}
+    if names == "keys":
+        heads = listed["unused_head_params"] if any("head_dist" in key for key in state) else 0
+        classifier = sum(value.numel() for key, value in state.items() if "mlp_head" in key)
+        assert sum(value.numel() for value in ours.values()) == listed["n_params"] - heads - classifier
 
 
 def test_equals_transformers_on_names_in_memory(published, generator):

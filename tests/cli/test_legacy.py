@@ -123,7 +123,7 @@ RECIPE_FLAGS: dict[str, tuple[str, dict]] = {
     "weight_decay": ("0.1", {"optimiser.weight_decay": 0.1}),
     "momentum": ("0.5", {"optimiser.momentum": 0.5}),
     "cosine": ("--model small_cnn", {"schedule.shape": "cosine", "schedule.per_epoch": True}),
-    "warm": ("", {"schedule.warmup_epochs": 10.0, "schedule.warmup_from": 0.1}),
+    "warm": ("", {"schedule.warmup_epochs": 10.0, "schedule.initial_share": 0.1}),
     "weighted_loss": ("", {"class_weights": "inverse"}),
     "batch_size": ("4", {"batch_size": 4}),
     "class_split": ("diagnosis", {"task": "diagnosis-3"}),

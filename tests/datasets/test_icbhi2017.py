@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from add4rsc.datasets._base import cycles_for
 from add4rsc.datasets._icbhi_files import parse_row, read_annotation
 from add4rsc.datasets.icbhi2017 import Icbhi2017
-from add4rsc.datasets._base import cycles_for
 from add4rsc.errors import AnnotationError, DatasetNotFoundError, SplitError, UnknownNameError
 from add4rsc.protocol.split import make_split
 from add4rsc.terms import CycleLabel, Subset
@@ -97,7 +97,7 @@ def test_diagnosis_without_its_table_says_where_to_get_it(tiny: Path) -> None:
     dataset = Icbhi2017(tiny)
     with pytest.raises(AnnotationError, match=r"ICBHI_Challenge_diagnosis.txt: is missing.*diagnosis-3.*Get it from"):
         make_split(dataset, dataset.tasks["diagnosis-3"], OFFICIAL)
-    assert make_split(dataset, dataset.tasks["cycle-4"], OFFICIAL, validation_share=0).train
+    assert make_split(dataset, dataset.tasks["cycle-4"], OFFICIAL, validation_share=0.0).train
 
 
 @pytest.mark.data

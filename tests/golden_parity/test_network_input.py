@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from add4rsc.add.layer import resize_log_mel
 from add4rsc.audio.frontend import FrontEnd
@@ -32,6 +33,15 @@ def test_stretching_is_bilinear(n_frames: int, n_mels: int, generator: torch.Gen
     np.testing.assert_allclose(resize_log_mel(frames, 1024, 256).numpy(), expected, atol=5e-4)
     difference = resize_log_mel(frames, 1024, 256).numpy() - expected
     assert np.sqrt(np.mean(difference**2)) < 5e-5
+    np.testing.assert_allclose(resize_log_mel(frames.double(), 1024, 256).numpy(), expected, rtol=0, atol=1e-12)
+
+
+def test_released_size_is_bilinear_to_the_last_digit(generator: torch.Generator) -> None:
+    frames = torch.randn(2, 798, 128, generator=generator)
+    expected = interpolation_matrix(798, 1024) @ frames.double().numpy() @ interpolation_matrix(128, 256).T
+    np.testing.assert_allclose(resize_log_mel(frames, 1024, 256).numpy(), expected, rtol=0, atol=2e-6)
+    enlarged = functional.interpolate(frames[:, None], (1024, 256), mode="bilinear", antialias=True)[:, 0]
+    torch.testing.assert_close(resize_log_mel(frames, 1024, 256), enlarged, rtol=0, atol=2e-6)  # torchvision's default
 
 
 def test_recipes_feed_that_size() -> None:

@@ -123,7 +123,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         "--lr_decay_epochs", help="after these epochs the rate drops, with --no-cosine; released 120,160"
     )
     group.add_argument("--lr_decay_rate", type=float, help="by this factor; released 0.1")
-    group.add_argument("--warm", action=switch, help="let the rate rise from 0 first")
+    group.add_argument("--warm", action=switch, help="let the rate rise from a tenth of itself first")
     group.add_argument("--warm_epochs", type=float, default=10.0, help="for that many epochs; default 10")
     group.add_argument("--weighted_loss", action=switch, help="weigh cycles by 1 / frequency of their class")
     group.add_argument("--weighted_sampler", action=switch, help="draw all classes as often")

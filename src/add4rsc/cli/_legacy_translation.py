@@ -60,7 +60,7 @@ def translate(flags: Namespace) -> Translation:
     if flags.method != "ce":
         raise WrongUsageError(
             f"--method {flags.method}: this command runs ce alone, all that the released code of ADD4RSC has kept of "
-            "Patch-Mix's methods. Those that are there are in `add4rsc list recipes`; run one with `add4rsc train`."
+            "Patch-Mix's methods. Its contrastive learning has a recipe of its own: `add4rsc train patch_mix_cl/ast`."
         )
     suffix = "" if flags.preset == "fixed" else f"-{flags.preset}"
     found = Translation(recipes.get(f"add4rsc/{flags.model}{suffix}")())
@@ -220,6 +220,7 @@ def _schedule(flags: Namespace, found: Translation) -> None:
         found.notes += [f"--{name} changes nothing without --no-cosine." for name in unused]
     if flags.warm is not None:
         found.set(schedule__warmup_epochs=flags.warm_epochs if flags.warm else 0.0)
+        found.set(schedule__initial_share=0.1 if flags.warm else None)
 
 
 def _selection(flags: Namespace, found: Translation) -> None:

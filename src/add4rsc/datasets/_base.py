@@ -156,7 +156,9 @@ def cycles_for(dataset: AbstractDataset, task: Task) -> list[RespiratoryCycle]:
         if not any(key in cycle.recording.metadata for cycle in cycles):
             file = dataset.metadata_files[key]
             remedy = f"Get it from {dataset.source.url}, or see `add4rsc data obtain {dataset.name}`."
-            raise AnnotationError(dataset.folder / file, f"is missing, or names no patient: {task.name} needs it", remedy)
+            raise AnnotationError(
+                dataset.folder / file, f"is missing, or names no patient: {task.name} needs it", remedy
+            )
         of_patient = (cycle.recording.metadata.get(key, "").lower() for cycle in cycles)
         cycles = [replace(cycle, annotation=word) for cycle, word in zip(cycles, of_patient, strict=True)]
     return [cycle for cycle in cycles if task.label(cycle.annotation) is not None]
