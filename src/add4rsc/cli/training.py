@@ -29,6 +29,7 @@ def train(
 ) -> None:
     """Train a recipe, choose an epoch, and predict the test subset."""
     from add4rsc.cli._recipes import find_recipe, read_seeds
+    from add4rsc.engine.processes import is_first_process
     from add4rsc.engine.run import RunSettings
     from add4rsc.engine.run import train as train_recipe
 
@@ -37,6 +38,8 @@ def train(
         data_folder, folder, devices, accelerator, workers, resume, overwrite, more_data=tuple(more_data or ())
     )
     summary: dict[str, Any] = train_recipe(find_recipe(recipe, config, changes or []), read_seeds(seeds), settings)
+    if not is_first_process():
+        return
     if as_json:
         print_json(summary)
         return
