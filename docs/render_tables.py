@@ -112,11 +112,11 @@ def boundaries() -> str:
 
 def segmenter_scores() -> str:
     """What the segmenter costs the score of the same network."""
-    lines = ["| test | cycles from | Sp | Se | Score |", "|---|---|---|---|---|"]
+    lines = ["| split | recordings of | cycles from | Sp | Se | Score |", "|---|---|---|---|---|---|"]
     for corpus in _segmenter():
         for row in corpus["scores"]:
             shares = [_percent(row[part]) for part in ("specificity", "sensitivity", "score")]
-            lines.append(f"| {' | '.join([corpus['split'], row['method'], *shares])} |")
+            lines.append(f"| {' | '.join([corpus['split'], row['subset'], row['method'], *shares])} |")
     return "\n".join(lines)
 
 

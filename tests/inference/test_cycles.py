@@ -9,7 +9,7 @@ from add4rsc.audio.io import read_info
 from add4rsc.errors import AnnotationError
 from add4rsc.inference import cycles
 from add4rsc.inference._base import Stretch
-from add4rsc.inference.cycles import part_length, survey_recording, windows
+from add4rsc.inference.cycles import part_length, survey_recording, unit_of, windows
 
 
 @pytest.mark.parametrize("duration", [0.3, 2.0, 2.4, 3.0, 10.1, 61.7])
@@ -105,3 +105,22 @@ def test_breaths_over_the_edges_of_parts_are_neither_lost_nor_doubled(write, bre
 def test_noise_without_breaths_becomes_windows(write):
     path = write("a.wav", np.zeros(40_000, np.float32))
     assert survey_recording(path, read_info(path), "auto", 2.0).cycles_from == "windows"
+
+
+def test_unit_is_that_of_the_task_that_a_network_learnt():
+    assert unit_of({"dataset": "sprsound2022", "task": "cycle-4"}) == "event"
+    assert unit_of({"dataset": "sprsound2022", "task": "task-2-1"}) == "cycle"
+    assert unit_of({"dataset": "icbhi2017", "task": "cycle-4"}) == "cycle"
+    assert unit_of({"dataset": "a corpus of tomorrow", "task": "cycle-4"}) == "cycle"
+    assert unit_of({}) == "cycle"
+
+
+def test_events_are_searched_for_if_they_are_asked_for(write):
+    time = np.arange(30 * 4_000) / 4_000
+    loudness = np.exp(-(((time % 3.0 - 1.0) / 0.3) ** 2))
+    sound = 0.2 * loudness * np.random.default_rng(0).standard_normal(len(time))
+    path = write("a.wav", sound.astype(np.float32))
+    cycles = survey_recording(path, read_info(path), "envelope", 2.0).stretches
+    events = survey_recording(path, read_info(path), "envelope", 2.0, "event").stretches
+    assert sum(each.duration for each in events) < sum(each.duration for each in cycles)
+    assert all(any(each.start < peak < each.end for each in events) for peak in np.arange(1.0, 30.0, 3.0))

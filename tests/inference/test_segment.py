@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
-from add4rsc.audio.io import read_waveform
+from add4rsc.audio.io import read_info, read_waveform
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.inference.segment import BLOCK, CONTEXT, breath_levels, find_cycles
+from add4rsc.inference import segment
+from add4rsc.inference._base import Stretch
+from add4rsc.inference._breath_network import STEP_TIME, BreathTracks
+from add4rsc.inference.cycles import windows
+from add4rsc.inference.segment import BLOCK, CONTEXT, find_cycles
 
 
 def breathe(starts, duration, rate, *, heart=0.0, noise=1e-4, seed=0):
@@ -73,9 +77,10 @@ def test_long_pause_is_divided():
     assert max(each.duration for each in found) < 5.5
 
 
+@pytest.mark.parametrize("unit", ["cycle", "event"])
 @pytest.mark.parametrize("waveform", [np.zeros(0), np.zeros(10), np.zeros(40_000), np.full(40_000, 0.5)])
-def test_where_nothing_breathes(waveform):
-    assert find_cycles(waveform.astype(np.float32), 4_000) == []
+def test_where_nothing_breathes(waveform, unit):
+    assert find_cycles(waveform.astype(np.float32), 4_000, unit) == []
 
 
 def test_result_is_the_same_twice():
@@ -115,13 +120,70 @@ def test_memory_beside_the_waveform_is_small():
     assert peak < waveform.nbytes
 
 
-def test_levels_are_decibels_of_the_tone():
-    rate = 8_000
-    tone = np.sin(2 * np.pi * 300 * np.arange(rate) / rate).astype(np.float32)
-    louder, softer = breath_levels(tone, rate), breath_levels(tone / 10, rate)
-    assert len(louder) == 1 + (rate - 512) // 160
-    in_band = louder - softer
-    assert 2.0 < in_band.mean() <= 20.1
+def tracks_of(generator, n_frames):
+    return BreathTracks(*generator.normal(-1.0, 2.5, (4, n_frames)).astype(np.float32))
+
+
+def gain_of(tracks, events):
+    """What a choice of events gains, straight from the definition."""
+    gain = 0.0
+    for start, end in events:
+        length = (end - start) * STEP_TIME
+        if not segment.SHORTEST_EVENT <= length <= segment.LONGEST_EVENT:
+            return -np.inf
+        gain += tracks.event_start[start] + tracks.event_end[end] - segment.EVENT_COST
+        gain += segment.INSIDE_WEIGHT * STEP_TIME * tracks.event_inside[start:end].sum()
+        gain -= segment.LENGTH_WEIGHT * (np.log(length / segment.USUAL_EVENT) / segment.EVENT_SPREAD) ** 2
+    return gain
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chosen_events_gain_most_of_all_choices(seed):
+    tracks = tracks_of(np.random.default_rng(seed), 30)
+    starts = sorted({0, *segment._peaks(tracks.event_start, segment.LEAST_EVENT_LOGIT)})
+    ends = sorted({29, *segment._peaks(tracks.event_end, segment.LEAST_EVENT_LOGIT)})
+    single = [(start, end) for start in starts for end in ends if end > start]
+    choices = [
+        each
+        for n_events in range(4)
+        for each in itertools.combinations(single, n_events)
+        if all(left[1] <= right[0] for left, right in itertools.pairwise(each))
+    ]
+    found = segment._best_events(tracks)
+    assert gain_of(tracks, found) == pytest.approx(max(gain_of(tracks, each) for each in choices), abs=1e-4)
+
+
+@pytest.mark.parametrize("rate", [4_000, 44_100])
+def test_events_begin_with_the_sound_and_end_with_it(rate):
+    starts = regular(2.5, 24.0)
+    found = find_cycles(breathe(starts, 24.0, rate, noise=0.01), rate, "event")
+    assert worst(found, starts) < 0.2
+    near = [min(found, key=lambda each: abs(each.start - start)) for start in starts]
+    assert all(0.7 < each.duration < 2.1 for each in near)  # 14 dB down after 1.1 s, in the noise soon after
+
+
+def test_events_never_overlap():
+    waveform = breathe(np.cumsum(np.random.default_rng(2).uniform(1.2, 3.0, 130)), 300.0, 4_000)
+    found = find_cycles(waveform, 4_000, "event")
+    assert len(found) > 100
+    assert all(left.end <= right.start for left, right in itertools.pairwise(found))
+    assert all(0.15 < each.duration < 6.1 for each in found)
+    assert found[-1].end <= 300.0
+
+
+def test_events_of_two_blocks_that_disagree():
+    found = [Stretch(0.0, 2.0)]
+    segment._add_event(found, Stretch(1.5, 3.0))
+    segment._add_event(found, Stretch(1.6, 3.0))
+    assert found == [Stretch(0.0, 1.5), Stretch(1.5, 3.0)]
+
+
+def test_seams_of_blocks_lose_no_event():
+    starts = regular(2.5, 3 * BLOCK)
+    found = find_cycles(breathe(starts, 3 * BLOCK, 2_000), 2_000, "event")
+    at_seams = [start for start in starts if min(start % BLOCK, BLOCK - start % BLOCK) < 6.0]
+    assert len(at_seams) > 8
+    assert worst(found, at_seams) < 0.2
 
 
 @pytest.mark.data
@@ -140,3 +202,26 @@ def test_real_breaths_are_found_better_than_by_windows(shared_data: Path):
         hits["windows"] += int((np.abs(annotated[:, None] - grid).min(axis=1) <= 0.2).sum())
     assert hits["envelope"] > 1.5 * hits["windows"]
     assert hits["envelope"] > 0.5 * n_cycles
+
+
+@pytest.mark.data
+def test_real_events_are_overlapped_more_than_by_windows(shared_data: Path):
+    dataset = open_dataset(shared_data / "sprsound2022")
+    events: dict[Path, list[tuple[float, float]]] = {}
+    for event in dataset.cycles():
+        events.setdefault(event.recording.path, []).append((event.start, event.end))
+    shares = {"found": 0.0, "windows": 0.0}
+    n_events = 0
+    for path in sorted(events)[::60]:
+        rate = read_info(path).sample_rate
+        found = find_cycles(read_waveform(path, rate), rate, "event")
+        for start, end in events[path]:
+            n_events += 1
+            for name, stretches in (("found", found), ("windows", windows(16.0, 1.5))):
+                shares[name] += max(
+                    (max(0, min(end, each.end) - max(start, each.start)))
+                    / (max(end, each.end) - min(start, each.start))
+                    for each in stretches
+                )
+    assert shares["found"] > 0.55 * n_events
+    assert shares["found"] > shares["windows"] + 0.05 * n_events

@@ -1,14 +1,12 @@
 """Where the breaths of a recording are, and whether it can be judged: one walk through the file, part by part."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from jaxtyping import Float
-from numpy import ndarray
-
 from add4rsc.audio.io import AudioInfo, read_waveform
+from add4rsc.datasets import datasets
 from add4rsc.inference._base import Stretch
 from add4rsc.inference.annotations.beside import stretches_beside
 from add4rsc.inference.quality import assess
@@ -16,6 +14,9 @@ from add4rsc.inference.quality import assess
 CycleChoice = Literal["auto", "annotation", "envelope", "windows"]
 """`auto`: the annotation beside the recording, and the breath envelope where there is none."""
 CYCLE_CHOICES: tuple[CycleChoice, ...] = ("auto", "annotation", "envelope", "windows")
+
+Unit = Literal["cycle", "event"]
+"""`cycle`: from the beginning of a breath to that of the next; `event`: one sound of a breath, as SPRSound marks it."""
 
 LONGEST_PART, SHORTEST_PART = 600.0, 30.0
 """Seconds that are held in memory at once, for files of few and of very many samples a second."""
@@ -64,7 +65,14 @@ def part_length(info: AudioInfo) -> float:
     return min(LONGEST_PART, max(SHORTEST_PART, float(MAX_PART_SAMPLES // (info.sample_rate * info.n_channels))))
 
 
-def survey_recording(path: Path, info: AudioInfo, choice: CycleChoice, window: float) -> Survey:
+def unit_of(notes: Mapping[str, str]) -> Unit:
+    """What a network was trained on, from the notes that it carries: its task's unit; cycles where nothing is known."""
+    dataset, task = notes.get("dataset", ""), notes.get("task", "")
+    known = datasets.get(dataset).tasks if dataset in datasets.names() else {}
+    return "event" if task in known and known[task].unit == "event" else "cycle"
+
+
+def survey_recording(path: Path, info: AudioInfo, choice: CycleChoice, window: float, unit: Unit = "cycle") -> Survey:
     """Find the stretches of a recording that are to be classified, and assess its sound.
 
     Args:
@@ -72,6 +80,7 @@ def survey_recording(path: Path, info: AudioInfo, choice: CycleChoice, window: f
         info: its header.
         choice: where stretches come from.
         window: length of a window in seconds, where they are windows.
+        unit: what is searched for in the sound.
 
     Raises:
         AudioError: if the file cannot be read.
@@ -88,7 +97,10 @@ def survey_recording(path: Path, info: AudioInfo, choice: CycleChoice, window: f
         core = waveform[offset : offset + round((end - start) * info.sample_rate)]
         parts.append(Part(start, end, assess(core, info.sample_rate)))
         if searches:
-            _add_breaths(found, waveform, info.sample_rate, first, (start, end))
+            from add4rsc.inference.segment import find_cycles
+
+            breaths = find_cycles(waveform, info.sample_rate, unit)
+            _add_breaths(found, breaths, first, (start, end))
     if marked:
         return Survey(tuple(sorted(marked)), "annotation", tuple(parts))
     if found:
@@ -120,17 +132,9 @@ def _parts(info: AudioInfo) -> Iterator[tuple[float, float]]:
         yield index * length, info.duration if index == n_parts - 1 else (index + 1) * length
 
 
-def _add_breaths(
-    found: list[Stretch],
-    waveform: Float[ndarray, " sample"],
-    sample_rate: int,
-    first: float,
-    core: tuple[float, float],
-) -> None:
+def _add_breaths(found: list[Stretch], breaths: Iterable[Stretch], first: float, core: tuple[float, float]) -> None:
     """Add the breaths that begin in the core of a part; where two parts disagree, the earlier breath ends sooner."""
-    from add4rsc.inference.segment import find_cycles
-
-    for each in find_cycles(waveform, sample_rate):
+    for each in breaths:
         start, end = round(each.start + first, N_DIGITS), round(each.end + first, N_DIGITS)
         if not core[0] <= start < core[1]:
             continue

@@ -12,7 +12,7 @@ from add4rsc.audio.crop import Crop, crop_cycle, fade, fade_recording
 from add4rsc.audio.io import AudioInfo, read_info, read_waveform
 from add4rsc.inference._base import AbstractClassifier, Stretch
 from add4rsc.inference.calibration import choose_thresholds, decide, to_probabilities
-from add4rsc.inference.cycles import CycleChoice, Survey, part_length, survey_recording
+from add4rsc.inference.cycles import CycleChoice, Survey, part_length, survey_recording, unit_of
 from add4rsc.inference.patients import patient_of
 from add4rsc.inference.quality import FLAGS, SILENCE_DBFS, UNJUDGEABLE
 from add4rsc.inference.result import ABSTAIN, N_DIGITS, CycleResult, RecordingResult
@@ -52,7 +52,7 @@ def classify_file(
     """
     choices = choices or Choices()
     info = read_info(path)
-    survey = survey_recording(path, info, choices.cycles, classifier.duration)
+    survey = survey_recording(path, info, choices.cycles, classifier.duration, unit_of(classifier.notes))
     judged = [index for index, each in enumerate(survey.stretches) if _can_be_judged(survey, each)]
     rows = dict(_classify(classifier, path, info, {index: survey.stretches[index] for index in judged}))
     thresholds = choose_thresholds(classifier.classes, classifier.thresholds, choices.threshold)
