@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check lint bench reproduce clean
+.PHONY: demo test browser check lint bench reproduce clean
 
 # torch is pinned first: the plain requirement could otherwise bring a build with gigabytes of GPU libraries.
 .venv/.train: pyproject.toml
@@ -21,6 +21,11 @@ demo: .venv/.train
 # one thread a process: two test processes would otherwise fight over the cores
 test: .venv/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+# Debian's Chromium, if it is there or can be installed; without it the tests say so and are skipped
+browser: .venv/.dev
+	command -v chromium >/dev/null || [ "$$(id -u)" != 0 ] || (apt-get update -q && apt-get install -qy chromium) >/dev/null 2>&1 || true
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/serve
 
 lint: .venv/.dev
 	$(BIN)/ruff format --check src tests benchmarks docs results reproduction

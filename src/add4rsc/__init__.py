@@ -1,5 +1,6 @@
 """Adaptive differential denoising for respiratory sound classification. Research use only, not a medical device."""
 
+import os
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from add4rsc.inference.model import Model
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime would otherwise write and send; we do neither
 
 __version__ = version("add4rsc")
 

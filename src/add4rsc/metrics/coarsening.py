@@ -36,7 +36,7 @@ def coarsen(predictions: Predictions, tasks: dict[str, Task], coarse: str) -> Pr
     table = predictions.table.assign(
         label=predictions.table["label"].map(merged), decision=np.array(wanted)[probabilities.argmax(axis=1)]
     )
-    others = [name for name in table if name not in COLUMNS and not name.startswith("p_")]
+    others = [name for name in table if name not in COLUMNS and not str(name).startswith("p_")]
     columns = pd.DataFrame({f"p_{name}": probabilities[:, index] for index, name in enumerate(wanted)})
     return Predictions(pd.concat([table[list(COLUMNS)], columns, table[others]], axis=1), wanted)
 

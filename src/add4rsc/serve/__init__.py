@@ -1,0 +1,1 @@
+"""A page and a REST API over the same predictions as the command line, held in memory only."""
