@@ -19,6 +19,10 @@ METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
     "add4rsc-mn04": "add4rsc/mn04",
     "add4rsc-mn04-again": "add4rsc/mn04, the same seed on two threads",
+    "fine_tuning-mn04-robust": "fine_tuning/mn04-robust, trained on both corpora",
+    "add4rsc-mn04-robust": "add4rsc/mn04-robust, trained on both corpora (the model in the box)",
+    "add4rsc-resnet18": "add4rsc/resnet18, from random weights",
+    "add4rsc-ast-small": "add4rsc/ast-small, from random weights",
 }
 """Folder of a result -> its name in a table; a test that lacks one has no such row."""
 TESTS = {
@@ -87,6 +91,8 @@ def costs() -> str:
     lines = ["| command | parameters | seconds, training and test |", "|---|---|---|"]
     for place in list(TESTS)[:2]:
         for method in _methods(place):
+            if not (RESULTS / place / method / "run.json").exists():
+                continue  # a network of another row, on another test
             run = _read(place, method, "run.json")
             command = (RESULTS / place / method / "command.txt").read_text().strip()
             lines.append(f"| `{command}` | {run['n_parameters']:,} | {run['seconds']:.0f} |")

@@ -25,6 +25,8 @@ def collect(run: Path, destination: Path, command: str, task: str | None) -> Non
     """Copy a run's tables, those of its folds and seeds included, score its predictions anew, and note the command."""
     for source in sorted(path for name in KEPT for path in run.rglob(name)):
         part = source.relative_to(run)
+        if part.parts[0].startswith(("tested-on-", "robustness")):
+            continue  # other tests, which have places of their own
         if source.name == "predictions.csv" and part.parent.name.startswith("fold-"):
             continue  # pooled one folder up
         (destination / part).parent.mkdir(parents=True, exist_ok=True)
