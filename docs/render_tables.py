@@ -4,6 +4,7 @@ Usage: python docs/render_tables.py [--check]
 """
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-DOCUMENTS = ("README.md", "docs/segmenter.md")
+DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md")
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
@@ -99,6 +100,60 @@ def costs() -> str:
     return "\n".join(lines)
 
 
+LEVELS = (None, 20.0, 10.0, 0.0, -5.0)
+
+
+def noise() -> str:
+    """Score under recorded noise, the mean over its classes, and what each network gains on the first."""
+    place = "sprsound2022/cycle-4/inter"
+    told = ["clean" if level is None else f"{level:g} dB" for level in LEVELS]
+    lines = [f"| network | {' | '.join(told)} | 0 dB, difference from the first |", "|" + "---|" * (len(LEVELS) + 2)]
+    differences = _rows(RESULTS / place / "robustness-compared" / "differences.csv")
+    for method, name in METHODS.items():
+        table = RESULTS / place / method / "robustness" / "summary.csv"
+        if not table.exists():
+            continue
+        found = _rows(table)
+        cells = [_percent(float(_cell(found, level)["value"])) for level in LEVELS]
+        against = [row for row in differences if row["second"].endswith(method)]
+        gain = "-"
+        if against:
+            row = _cell(against, 0.0)
+            gain = " to ".join(f"{100 * float(row[end]):+.1f}" for end in ("low", "high"))
+            gain = f"{100 * float(row['difference']):+.1f} ({gain})"
+        lines.append(f"| {name} | {' | '.join(cells)} | {gain} |")
+    return "\n".join(lines)
+
+
+def noise_add() -> str:
+    """What the ADD layer adds to the same recipe: second minus first, with its interval."""
+    told = ["clean" if level is None else f"{level:g} dB" for level in LEVELS]
+    lines = [f"| | {' | '.join(told)} |", "|" + "---|" * (len(LEVELS) + 1)]
+    found = _rows(RESULTS / "sprsound2022/cycle-4/inter" / "robustness-of-add" / "differences.csv")
+    cells = []
+    for level in LEVELS:
+        row = _cell(found, level)
+        difference, low, high = (f"{100 * float(row[key]):+.1f}" for key in ("difference", "low", "high"))
+        cells.append(f"{difference} ({low} to {high})")
+    return "\n".join([*lines, f"| add4rsc/mn04-robust - fine_tuning/mn04-robust | {' | '.join(cells)} |"])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _cell(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
+    """The Score of all noise classes at a level, or without noise."""
+    wanted = ("clean", "", "") if level is None else ("recorded", "all", str(level))
+    keys = ("corruption", "noise_class", "level")
+    return next(
+        row
+        for row in rows
+        if tuple(row[key] for key in keys) == wanted and row["measure"] == "score" and row["quantity"] == "level"
+    )
+
+
 def demo() -> str:
     """The first output that a user sees."""
     return "```text\n" + (RESULTS / "demo" / "output.txt").read_text().rstrip() + "\n```"
@@ -134,6 +189,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "stethoscopes": stethoscopes,
     "costs": costs,
+    "noise": noise,
+    "noise-add": noise_add,
     "demo": demo,
     "boundaries": boundaries,
     "segmenter-scores": segmenter_scores,
