@@ -14,7 +14,7 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.errors import RecipeError
 from add4rsc.protocol.selection import Selection
-from add4rsc.terms import Settings
+from add4rsc.terms import Paper, Settings
 
 
 class Optimiser(Settings):
@@ -238,6 +238,16 @@ LEAST_SENSITIVITY = 0.05
 
 NORMAL_BELOW_ONE = 0.8413447460685429
 """Probability that a standard normal draw is at most 1."""
+
+PATCH_MIX_PAPER = Paper(
+    key="bae2023patchmix",
+    title="Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification",
+    authors="Bae, Sangmin and Kim, June-Woo and Cho, Won-Yang and Baek, Hyerim and Son, Soyoun and Lee, Byungjo "
+    "and Ha, Changwan and Tae, Kyongpil and Kim, Sungnyun and Yun, Se-Young",
+    venue="Interspeech",
+    year=2023,
+    arxiv="2305.14032",
+)
 
 PATCH_MIX: dict[str, Any] = {
     "crop": Crop(duration=8.0, recording_fade=0.0625, repeat_fade=0.0625),

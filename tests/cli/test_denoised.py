@@ -19,8 +19,17 @@ from add4rsc.recipe import change_recipe
 
 @pytest.fixture(scope="module")
 def run(made_corpus, tmp_path_factory) -> Path:
+    return untrained("add4rsc/small_cnn", made_corpus, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def run_without_filter(made_corpus, tmp_path_factory) -> Path:
+    return untrained("fine_tuning/small_cnn", made_corpus, tmp_path_factory)
+
+
+def untrained(name: str, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     changes = {"crop.duration": 1.0, "validation_share": 0.5}
-    recipe = resolve_recipe(change_recipe(recipes.get("add4rsc/small_cnn")(), changes), open_dataset(made_corpus))
+    recipe = resolve_recipe(change_recipe(recipes.get(name)(), changes), open_dataset(corpus))
     with torch.random.fork_rng(devices=[]):
         network = build_method(recipe, 4, pretrained=False)
     folder = tmp_path_factory.mktemp("run")
@@ -61,11 +70,11 @@ def test_the_batch_goes_on_with_the_same_wish_only(cli, run, sound):
     assert "another denoised" in refused.text
 
 
-def test_wrong_usage_is_named_with_its_remedy(cli, run, sound):
+def test_wrong_usage_is_named_with_its_remedy(cli, run, run_without_filter, sound):
     printed = predict(cli, sound, "--model", run, "--denoised")
     assert printed.code == 2
     assert "Add -o FOLDER" in printed.text
-    without = predict(cli, sound, "-o", "out", "--denoised")
+    without = predict(cli, sound, "-o", "out", "--model", run_without_filter, "--denoised")
     assert without.code == 2
     assert "no ADD layer" in without.text
     assert "add4rsc/mn04" in without.text

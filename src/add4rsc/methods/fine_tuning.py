@@ -13,7 +13,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, both_views, divergence_of_views, mean_of_views
 from add4rsc.methods._robust import robust
-from add4rsc.recipe import AS_RELEASED, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
+from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
 
@@ -21,15 +21,7 @@ from add4rsc.terms import Paper, Settings
 class FineTuning(AbstractMethod):
     """A backbone and one linear layer, all of it trained by cross-entropy."""
 
-    paper: ClassVar[Paper] = Paper(
-        key="bae2023patchmix",
-        title="Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification",
-        authors="Bae, Sangmin and Kim, June-Woo and Cho, Won-Yang and Baek, Hyerim and Son, Soyoun and Lee, Byungjo "
-        "and Ha, Changwan and Tae, Kyongpil and Kim, Sungnyun and Yun, Se-Young",
-        venue="Interspeech",
-        year=2023,
-        arxiv="2305.14032",
-    )
+    paper: ClassVar[Paper] = PATCH_MIX_PAPER
 
     class Options(Settings):
         """Settings of fine-tuning."""

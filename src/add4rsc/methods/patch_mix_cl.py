@@ -12,7 +12,7 @@ from torch.nn import functional
 from add4rsc.backbones._base import AbstractBackbone, AbstractPatchBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
-from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
+from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
 
@@ -55,15 +55,7 @@ class PatchMixContrastiveLearning(AbstractMethod):
     Differs: several processes contrast their own share of a batch only.
     """
 
-    paper: ClassVar[Paper] = Paper(
-        key="bae2023patchmix",
-        title="Patch-Mix Contrastive Learning with Audio Spectrogram Transformer on Respiratory Sound Classification",
-        authors="Bae, Sangmin and Kim, June-Woo and Cho, Won-Yang and Baek, Hyerim and Son, Soyoun and Lee, Byungjo "
-        "and Ha, Changwan and Tae, Kyongpil and Kim, Sungnyun and Yun, Se-Young",
-        venue="Interspeech",
-        year=2023,
-        arxiv="2305.14032",
-    )
+    paper: ClassVar[Paper] = PATCH_MIX_PAPER
 
     class Options(Settings):
         """Settings of Patch-Mix contrastive learning."""
