@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md")
+DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md", "docs/predict.md")
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
@@ -154,6 +154,23 @@ def _cell(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
     )
 
 
+def inference() -> str:
+    """Seconds of sound that one second gets through, by engine, processors and batch."""
+    found = json.loads((RESULTS / "benchmarks" / "inference.json").read_text())
+    rows = {(row["engine"], row["n_threads"], row["batch_size"]): row for row in found["networks"]}
+    sizes = sorted({size for _, _, size in rows})
+    lines = [f"| engine | processors | {' | '.join(f'batch {size}' for size in sizes)} |"]
+    lines.append("|" + "---|" * (len(sizes) + 2))
+    for engine, n_threads in dict.fromkeys(key[:2] for key in rows):
+        rates = (f"{rows[engine, n_threads, size]['audio_seconds_per_second']:.0f}" for size in sizes)
+        lines.append(f"| {engine} | {n_threads} | {' | '.join(rates)} |")
+    lines += ["", "| | seconds | of that |", "|---|---|---|"]
+    for row in found["files"]:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in row.get("shares", {}).items())
+        lines.append(f"| {row['what']} | {row['seconds']:.2f} | {shares} |")
+    return "\n".join(lines)
+
+
 def demo() -> str:
     """The first output that a user sees."""
     return "```text\n" + (RESULTS / "demo" / "output.txt").read_text().rstrip() + "\n```"
@@ -173,11 +190,12 @@ def boundaries() -> str:
 
 def segmenter_scores() -> str:
     """What the segmenter costs the score of the same network."""
-    lines = ["| split | recordings of | cycles from | Sp | Se | Score |", "|---|---|---|---|---|---|"]
+    head = "| split | network | recordings of | cycles from | Sp | Se | Score |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for corpus in _segmenter():
         for row in corpus["scores"]:
             shares = [_percent(row[part]) for part in ("specificity", "sensitivity", "score")]
-            lines.append(f"| {' | '.join([corpus['split'], row['subset'], row['method'], *shares])} |")
+            lines.append(f"| {' | '.join([corpus['split'], corpus['model'], row['subset'], row['method'], *shares])} |")
     return "\n".join(lines)
 
 
@@ -189,6 +207,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "stethoscopes": stethoscopes,
     "costs": costs,
+    "inference": inference,
     "noise": noise,
     "noise-add": noise_add,
     "demo": demo,

@@ -344,11 +344,11 @@ def test_silence_is_not_judged_and_said_so(visit, sound):
 
 @pytest.mark.browser
 def test_views_that_the_network_lacks_are_off_and_say_why(shown):
-    for view in ("denoised", "explanation"):
-        radio = shown.tab.locator(f'.views input[value="{view}"]')
-        assert radio.is_disabled()
-        reason = radio.get_attribute("aria-describedby")
-        assert len(shown.tab.locator(f"#{reason}").inner_text()) > 20
+    radio = shown.tab.locator('.views input[value="denoised"]')
+    assert radio.is_disabled()
+    reason = radio.get_attribute("aria-describedby")
+    assert len(shown.tab.locator(f"#{reason}").inner_text()) > 20
+    assert shown.tab.locator('.views input[value="explanation"]').is_enabled()
 
 
 @pytest.mark.browser
@@ -357,10 +357,10 @@ def test_denoised_and_explanation_views_of_a_network_that_has_them(visit, sound)
 
     def with_views(route) -> None:
         content = route.fetch().json()
-        route.fulfill(json=content | {"views": {"denoised": True, "explanation": True}})
+        route.fulfill(json=content | {"views": content["views"] | {"denoised": True}})
 
     def picture(route) -> dict:
-        return route.fetch(url=re.sub("denoised|explanation", "spectrogram", route.request.url)).json()
+        return route.fetch(url=route.request.url.replace("denoised", "spectrogram")).json()
 
     def layers(route) -> None:
         content = picture(route)
@@ -368,14 +368,10 @@ def test_denoised_and_explanation_views_of_a_network_that_has_them(visit, sound)
         times = {"first_time": content["start"] + shift / 2, "frame_shift": shift, "note": "Illustrative."}
         route.fulfill(json=content | dict.fromkeys(("before", "after", "gain"), content.pop("data")) | times)
 
-    def weights(route) -> None:
-        route.fulfill(json=picture(route) | {"method": "occlusion", "caption": "Covered patches."})
-
     heard: list[str] = []
     page.tab.on("request", lambda request: heard.append(request.url))
     page.tab.route("**/v1/models", with_views)
     page.tab.route(re.compile(r"/denoised\?"), layers)
-    page.tab.route(re.compile(r"/explanation\?"), weights)
     page.tab.route(re.compile(r"/denoised/audio"), lambda route: route.fulfill(body=sound(), content_type="audio/wav"))
     page.open()
     page.upload(("breath.wav", sound()), ("breath.txt", ANNOTATION))
@@ -391,6 +387,7 @@ def test_denoised_and_explanation_views_of_a_network_that_has_them(visit, sound)
     page.tab.locator(".views").get_by_text("Explanation").click()
     wait_until(lambda: titles.count() == 2)
     assert "occlusion" in titles.last.inner_text()
+    assert "not of the lung" in page.tab.locator(".captions").inner_text()
 
 
 @pytest.mark.browser

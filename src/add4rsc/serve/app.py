@@ -17,13 +17,23 @@ from add4rsc.inference._base import AbstractClassifier
 from add4rsc.serve.guards import Guard
 from add4rsc.serve.limits import Limits
 from add4rsc.serve.problems import RefusedError, respond
-from add4rsc.serve.routes import denoised, downloads, events, pages, pictures, predict, recordings, system
+from add4rsc.serve.routes import (
+    denoised,
+    downloads,
+    events,
+    explanation,
+    pages,
+    pictures,
+    predict,
+    recordings,
+    system,
+)
 from add4rsc.serve.schemas import Problem
 from add4rsc.serve.service import Service
 from add4rsc.serve.watchdog import Watchdog
 from add4rsc.terms import RESEARCH_USE_ONLY
 
-ROUTERS = (system, predict, recordings, pictures, denoised, downloads, events, pages)
+ROUTERS = (system, predict, recordings, pictures, denoised, explanation, downloads, events, pages)
 TITLE = "Respiratory sounds"
 DESCRIPTION = (
     f"{RESEARCH_USE_ONLY} Says what every breath of a recording sounds like; never a diagnosis. Everything is held in "

@@ -183,6 +183,14 @@ class Spectrogram(BaseModel):
     data: str
 
 
+class Explanation(Spectrogram):
+    """Weights in the places of a mel spectrogram: `data` is 255 where the probability falls most, by `largest`."""
+
+    largest: float
+    method: str
+    caption: str
+
+
 class DenoisedView(BaseModel):
     """Mel frames as base64 of `n_frames * n_mels` bytes: before and after the filter, and its gain (255 is 1)."""
 

@@ -58,7 +58,7 @@ async def models(service: ServiceOf) -> JSONResponse:
             "quality_flags": FLAGS,
             "formats": {name: find_format(name).suffix for name in format_names()},
             "cycles": list(CYCLE_CHOICES),
-            "views": {"denoised": classifier.mel_filter is not None, "explanation": False},
+            "views": {"denoised": classifier.mel_filter is not None, "explanation": True},
         }
     )
 
