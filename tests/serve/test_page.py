@@ -216,6 +216,8 @@ def test_a_cycle_is_played_to_its_end_and_looped(shown):
     assert shown.is_playing()
     assert 1.9 <= shown.clock() <= 3.7
     shown.keys("Space")
+    wait_until(lambda: not shown.is_playing(), 5.0)
+    time.sleep(0.5)
     assert not shown.is_playing()
 
 
