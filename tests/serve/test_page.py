@@ -145,7 +145,9 @@ def visit(browser, start_server) -> Iterator[Callable[..., Visit]]:
     contexts: list = []
 
     def start(width: int = 1300, token: str = "", **options) -> Visit:
-        context = browser.new_context(viewport={"width": width, "height": 850}, accept_downloads=True, **options)
+        still = {"reduced_motion": "reduce"}  # colours on their way from one to the other have no contrast of their own
+        view = {"width": width, "height": 850}
+        context = browser.new_context(viewport=view, accept_downloads=True, **still, **options)
         contexts.append(context)
         visits.append(Visit(context, start_server(token)))
         return visits[-1]
