@@ -10,9 +10,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from add4rsc.datasets import datasets
+from add4rsc.cli._coarse import read_as
 from add4rsc.engine.summary import summarise_seeds
-from add4rsc.metrics.coarsening import coarsen
 from add4rsc.metrics.evaluation import evaluate
 from add4rsc.metrics.runs import mean_probabilities, read_run
 from add4rsc.predictions import Predictions, read_predictions
@@ -31,20 +30,12 @@ def collect(run: Path, destination: Path, command: str, task: str | None) -> Non
             continue  # pooled one folder up
         (destination / part).parent.mkdir(parents=True, exist_ok=True)
         if source.name == "predictions.csv":
-            write_scored(destination / part.parent, read_as(source, task))
+            predictions = read_predictions(source)
+            write_scored(destination / part.parent, predictions if task is None else read_as(predictions, task))
         else:
             shutil.copyfile(source, destination / part)
     summarise(destination)
     write_text(destination / "command.txt", command + "\n")
-
-
-def read_as(path: Path, task: str | None) -> Predictions:
-    """A table of predictions, as those of another task if one is named."""
-    predictions = read_predictions(path)
-    if task is None:
-        return predictions
-    dataset = predictions.constant("split").split("/")[0]
-    return coarsen(predictions, dict(datasets.get(dataset).tasks), task)
 
 
 def write_scored(folder: Path, predictions: Predictions) -> None:

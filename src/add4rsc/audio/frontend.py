@@ -92,7 +92,7 @@ class LogMelFilterBank(nn.Module):
         spectrum = torch.fft.rfft(frames * self.window, n=settings.n_fft)
         energies = spectrum.abs().square() @ self.mel_weights.T
         floored = energies + settings.log_offset if settings.log_offset else energies.clamp_min(KALDI_FLOOR)
-        return (floored.log() - settings.mean) / settings.scale
+        return to_log_mel(floored, settings)
 
     def _kaldi_frames(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch time frame"]:
         frames = waveform.unfold(-1, self.front_end.frame_length, self.front_end.frame_shift)
@@ -122,6 +122,16 @@ def mel_filters(front_end: FrontEnd) -> Float[Tensor, "mel bin"]:
     mel = 1127.0 * (1.0 + front_end.sample_rate / front_end.n_fft * torch.arange(n_bins) / 700.0).log()[None]
     rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)  # rounds as Kaldi's code does
     return functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
+
+
+def to_energies(log_mel: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
+    """Mel energies of standardised log-mel frames, the front-end's offset among them."""
+    return (log_mel * front_end.scale + front_end.mean).exp()
+
+
+def to_log_mel(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
+    """Undo `to_energies`."""
+    return (energies.log() - front_end.mean) / front_end.scale
 
 
 def band_centres(front_end: FrontEnd) -> Float[Tensor, " mel"]:

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor
 
-from add4rsc.audio.frontend import FrontEnd, band_centres
+from add4rsc.audio.frontend import FrontEnd, band_centres, to_energies, to_log_mel
+from add4rsc.augment._draws import uniform
 from add4rsc.terms import Settings
 
 DECIBEL = math.log(10) / 10
@@ -54,17 +55,17 @@ class NoiseMixer:
     def mix(self, log_mel: Float[Tensor, "time mel"], generator: Generator) -> Float[Tensor, "time mel"]:
         """Add noise at a random ratio, or none; the input itself is left as it is."""
         settings = self.settings
-        if settings.is_off or _uniform(generator) >= settings.probability:
+        if settings.is_off or uniform(generator) >= settings.probability:
             return log_mel
-        snr_db = settings.lowest_snr_db + (settings.highest_snr_db - settings.lowest_snr_db) * _uniform(generator)
-        is_recorded = bool(self.clips) and _uniform(generator) < settings.recorded_share
+        snr_db = settings.lowest_snr_db + (settings.highest_snr_db - settings.lowest_snr_db) * uniform(generator)
+        is_recorded = bool(self.clips) and uniform(generator) < settings.recorded_share
         noise = self._recorded(len(log_mel), generator) if is_recorded else self._made(len(log_mel), generator)
         return mix_energies(log_mel, noise, snr_db, self.front_end)
 
     def _recorded(self, n_frames: int, generator: Generator) -> Float[Tensor, "time mel"]:
         """Energies of a random clip from a random frame on, repeated where it is too short."""
-        clip = self.clips[int(_uniform(generator) * len(self.clips))]
-        first = int(_uniform(generator) * len(clip))
+        clip = self.clips[int(uniform(generator) * len(self.clips))]
+        first = int(uniform(generator) * len(clip))
         index = (first + torch.arange(n_frames)) % len(clip)
         return to_energies(clip[index], self.front_end)
 
@@ -86,13 +87,7 @@ def mix_energies(
     energies = to_energies(log_mel, front_end)
     flat = 1 / emphasis(front_end)
     gain = (energies * flat).sum() / (noise * flat).sum().clamp_min(1e-30) * 10 ** (-snr_db / 10)
-    mixed = energies + gain * noise
-    return (mixed.log() - front_end.mean) / front_end.scale
-
-
-def to_energies(log_mel: Float[Tensor, "time mel"], front_end: FrontEnd) -> Float[Tensor, "time mel"]:
-    """Mel energies of standardised log-mel frames, the front-end's offset among them."""
-    return (log_mel * front_end.scale + front_end.mean).exp()
+    return to_log_mel(energies + gain * noise, front_end)
 
 
 def emphasis(front_end: FrontEnd) -> Float[Tensor, " mel"]:
@@ -110,7 +105,7 @@ def make_noise(n_frames: int, front_end: FrontEnd, generator: Generator) -> Floa
     """
     centres = band_centres(front_end)
     level = _colour(centres, generator)[None] + _course(n_frames, front_end, generator)[:, None]
-    if _uniform(generator) < 0.3:
+    if uniform(generator) < 0.3:
         level = level + _harmonics(n_frames, centres, generator)
     width = front_end.n_fft / front_end.sample_rate * centres.diff(append=2 * centres[-1:] - centres[-2:-1])
     return (level * DECIBEL).exp() * _speckle(n_frames, width.clamp_min(1.0), generator)
@@ -128,10 +123,10 @@ def _speckle(n_frames: int, n_bins: Float[Tensor, " mel"], generator: Generator)
 def _colour(centres: Float[Tensor, " mel"], generator: Generator) -> Float[Tensor, " mel"]:
     """A spectrum in decibels: a slope of -9 to 3 dB an octave and up to three peaks; the bands widen upwards."""
     octaves = (centres.clamp_min(50.0) / 1000).log2()
-    level = (_uniform(generator) * 12 - 9) * octaves + 10 * (centres.clamp_min(50.0) + 700).log10()
-    for _ in range(int(_uniform(generator) * 4)):
-        centre, width = _uniform(generator) * len(centres), 3 + 20 * _uniform(generator)
-        height = 25 * (_uniform(generator) - 0.3)
+    level = (uniform(generator) * 12 - 9) * octaves + 10 * (centres.clamp_min(50.0) + 700).log10()
+    for _ in range(int(uniform(generator) * 4)):
+        centre, width = uniform(generator) * len(centres), 3 + 20 * uniform(generator)
+        height = 25 * (uniform(generator) - 0.3)
         level = level + height * (-0.5 * ((torch.arange(len(centres)) - centre) / width).square()).exp()
     return level
 
@@ -139,12 +134,12 @@ def _colour(centres: Float[Tensor, " mel"], generator: Generator) -> Float[Tenso
 def _course(n_frames: int, front_end: FrontEnd, generator: Generator) -> Float[Tensor, " time"]:
     """A level over time in decibels."""
     time = torch.arange(n_frames) * front_end.frame_shift_ms / 1000
-    kind = _uniform(generator)
+    kind = uniform(generator)
     if kind < 0.3:
         return torch.zeros(n_frames)
-    depth, phase = 20 * _uniform(generator), 2 * math.pi * _uniform(generator)
+    depth, phase = 20 * uniform(generator), 2 * math.pi * uniform(generator)
     if kind < 0.5:
-        rate = 0.2 * 100 ** _uniform(generator)  # 0.2 to 20 Hz
+        rate = 0.2 * 100 ** uniform(generator)  # 0.2 to 20 Hz
         return depth * (2 * math.pi * rate * time + phase).sin()
     if kind < 0.75:
         knots = torch.randn(1, 1, 4 + n_frames // 20, generator=generator)
@@ -155,12 +150,12 @@ def _course(n_frames: int, front_end: FrontEnd, generator: Generator) -> Float[T
 def _bursts(n_frames: int, front_end: FrontEnd, generator: Generator) -> Float[Tensor, " time"]:
     """Clicks, knocks and bangs: each starts at once and dies away; at random or like a clock."""
     shift = front_end.frame_shift_ms / 1000
-    period = 0.1 * 15 ** _uniform(generator) / shift
-    starts = torch.arange(_uniform(generator) * period, n_frames, period)
-    if _uniform(generator) < 0.5:
+    period = 0.1 * 15 ** uniform(generator) / shift
+    starts = torch.arange(uniform(generator) * period, n_frames, period)
+    if uniform(generator) < 0.5:
         starts = torch.rand(len(starts) + 1, generator=generator) * n_frames
-    decay = 60 / (0.03 * 15 ** _uniform(generator)) * shift  # dB a frame: 60 dB in 0.03 to 0.45 s
-    floor = -50 * _uniform(generator)
+    decay = 60 / (0.03 * 15 ** uniform(generator)) * shift  # dB a frame: 60 dB in 0.03 to 0.45 s
+    floor = -50 * uniform(generator)
     age = torch.arange(n_frames)[:, None] - starts.round()[None]
     levels = torch.where(age >= 0, -decay * age, -100.0)
     return torch.cat([levels, torch.full((n_frames, 1), floor)], dim=1).amax(dim=1)
@@ -168,14 +163,10 @@ def _bursts(n_frames: int, front_end: FrontEnd, generator: Generator) -> Float[T
 
 def _harmonics(n_frames: int, centres: Float[Tensor, " mel"], generator: Generator) -> Float[Tensor, "time mel"]:
     """Decibels that lift the multiples of a gliding tone out of what is between them."""
-    base = 80 * 8 ** _uniform(generator)
+    base = 80 * 8 ** uniform(generator)
     knots = torch.randn(1, 1, 3 + n_frames // 30, generator=generator)
     glide = torch.nn.functional.interpolate(knots, n_frames, mode="linear")[0, 0]
-    tone = base * (glide * 0.15 * _uniform(generator)).exp()
+    tone = base * (glide * 0.15 * uniform(generator)).exp()
     distance = (centres[None] / tone[:, None] + 0.5).remainder(1.0) - 0.5
-    lift = (10 + 20 * _uniform(generator)) * (-0.5 * (distance / 0.15).square()).exp()
+    lift = (10 + 20 * uniform(generator)) * (-0.5 * (distance / 0.15).square()).exp()
     return torch.where(centres[None] > base / 2, lift, 0.0)
-
-
-def _uniform(generator: Generator) -> float:
-    return float(torch.rand((), generator=generator))

@@ -6,7 +6,8 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from add4rsc.audio.frontend import FrontEnd, band_centres
+from add4rsc.audio.frontend import FrontEnd, band_centres, to_energies, to_log_mel
+from add4rsc.augment._draws import uniform
 from add4rsc.terms import Settings
 
 
@@ -35,12 +36,12 @@ def change_response(
     log_mel: Float[Tensor, "time mel"], settings: ResponseAugmentation, front_end: FrontEnd, generator: Generator
 ) -> Float[Tensor, "time mel"]:
     """A cycle as another stethoscope might have recorded it; the input itself is left as it is."""
-    if settings.is_off or _uniform(generator) >= settings.probability:
+    if settings.is_off or uniform(generator) >= settings.probability:
         return log_mel
     gain = draw_response(settings, front_end, generator)
-    energies = ((log_mel * front_end.scale + front_end.mean).exp() - front_end.log_offset).clamp_min(0.0)
+    energies = (to_energies(log_mel, front_end) - front_end.log_offset).clamp_min(0.0)
     changed = energies * 10 ** (gain / 10) + max(front_end.log_offset, torch.finfo(torch.float32).eps)
-    return (changed.log() - front_end.mean) / front_end.scale
+    return to_log_mel(changed, front_end)
 
 
 N_PLACES = 5
@@ -51,11 +52,7 @@ def draw_response(settings: ResponseAugmentation, front_end: FrontEnd, generator
     places = settings.colour_db * torch.randn(1, 1, N_PLACES, generator=generator)
     colour = functional.interpolate(places, front_end.n_mels, mode="linear", align_corners=True)[0, 0]
     span = settings.highest_cutoff / settings.lowest_cutoff
-    cutoff = settings.lowest_cutoff * span ** _uniform(generator)
-    slope = 24 + 96 * _uniform(generator)
+    cutoff = settings.lowest_cutoff * span ** uniform(generator)
+    slope = 24 + 96 * uniform(generator)
     octaves_above = (band_centres(front_end) / cutoff).clamp_min(1.0).log2()
     return colour - slope * octaves_above
-
-
-def _uniform(generator: Generator) -> float:
-    return float(torch.rand((), generator=generator))

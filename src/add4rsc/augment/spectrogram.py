@@ -8,6 +8,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor
 
+from add4rsc.augment._draws import uniform
 from add4rsc.terms import Settings
 
 Stretch = tuple[int, int]
@@ -49,11 +50,11 @@ def augment_spectrogram(
     log_mel: Float[Tensor, "time mel"], settings: SpectrogramAugmentation, generator: Generator
 ) -> Float[Tensor, "time mel"]:
     """Change one cycle at random; the input itself is left as it is."""
-    if settings.is_off or _uniform(generator) >= settings.probability:
+    if settings.is_off or uniform(generator) >= settings.probability:
         return log_mel
     n_frames, n_mels = log_mel.shape
-    shift = round((2 * _uniform(generator) - 1) * settings.time_shift * n_frames)
-    changed = torch.roll(log_mel, shift, dims=0) + (2 * _uniform(generator) - 1) * settings.level_shift
+    shift = round((2 * uniform(generator) - 1) * settings.time_shift * n_frames)
+    changed = torch.roll(log_mel, shift, dims=0) + (2 * uniform(generator) - 1) * settings.level_shift
     if settings.mask_rule == "patch-mix":
         mel_masks = [_stretch_below(n_mels, settings.max_mel_mask, generator) for _ in range(settings.n_mel_masks)]
         time_masks = [_stretch_below(n_frames, settings.max_time_mask, generator) for _ in range(settings.n_time_masks)]
@@ -88,17 +89,13 @@ def mask_mel_then_time(
 
 def _stretch_below(length: int, bound: int, generator: Generator) -> Stretch:
     """A stretch of the width int(U(0, bound)), at a random place; the place is any at which it fits."""
-    width = min(int(_uniform(generator) * bound), length)
-    first = int(_uniform(generator) * (length - width + 1))
+    width = min(int(uniform(generator) * bound), length)
+    first = int(uniform(generator) * (length - width + 1))
     return first, first + width
 
 
 def _stretch(length: int, widest: int, generator: Generator) -> Stretch:
     """A stretch of random width, at most `widest` and `length`, at a random place."""
-    width = int(_uniform(generator) * (min(widest, length) + 1))
-    first = int(_uniform(generator) * (length - width + 1))
+    width = int(uniform(generator) * (min(widest, length) + 1))
+    first = int(uniform(generator) * (length - width + 1))
     return first, first + width
-
-
-def _uniform(generator: Generator) -> float:
-    return float(torch.rand((), generator=generator))

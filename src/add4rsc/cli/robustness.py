@@ -1,7 +1,8 @@
 """`add4rsc robustness`: test under noise, and tell what was measured."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from add4rsc.robustness.sounds import NoiseBand
 
 PARTLY_DONE = 3
+
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 @app.command()
@@ -55,9 +59,11 @@ def robustness(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Score a run's test cycles under noise, muffling and clipping, with intervals over patients; compare runs."""
+    from add4rsc.audio.enhancement import Enhancement
     from add4rsc.cli._robustness_output import tell
     from add4rsc.robustness.conditions import Grid
     from add4rsc.robustness.levels import read_levels, read_named_levels
+    from add4rsc.robustness.sounds import NoiseBand
     from add4rsc.robustness.stored import measured_home
 
     grid = Grid(
@@ -69,7 +75,8 @@ def robustness(
         noise_folder,
     )
     grid.check_names()
-    rule, band = _read_rule(enhance), _read_band(noise_band)
+    rule = _read_member(Enhancement, "--enhance", enhance)
+    band = _read_member(NoiseBand, "--noise-band", noise_band)
     if data_folder is not None:
         target = out or run / ("robustness" if rule.value == "none" else f"robustness-{rule.value}")
         _measure(run, target, (data_folder, grid, rule, band), (resume, overwrite), accelerator)
@@ -86,24 +93,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _read_rule(name: str) -> "Enhancement":
-    from add4rsc.audio.enhancement import Enhancement
-
+def _read_member(kind: type[Choice], option: str, name: str) -> Choice:
     try:
-        return Enhancement(name)
+        return kind(name)
     except ValueError as error:
-        known = ", ".join(each.value for each in Enhancement)
-        raise WrongUsageError(f"--enhance {name}: expected one of {known}.") from error
-
-
-def _read_band(name: str) -> "NoiseBand":
-    from add4rsc.robustness.sounds import NoiseBand
-
-    try:
-        return NoiseBand(name)
-    except ValueError as error:
-        known = ", ".join(each.value for each in NoiseBand)
-        raise WrongUsageError(f"--noise-band {name}: expected one of {known}.") from error
+        known = ", ".join(each.value for each in kind)
+        raise WrongUsageError(f"{option} {name}: expected one of {known}.") from error
 
 
 def _measure(

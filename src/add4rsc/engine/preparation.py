@@ -24,7 +24,7 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
     Raises:
         AudioError: if a recording cannot be read.
         AnnotationError: if a cycle lies outside its recording.
-        DatasetNotFoundError: if noise is asked for that is not there.
+        RecipeError: if noise is asked for that is not there.
     """
     everything = [cycle for subset in Subset for cycle in split.subset(subset)]
     progress = counting_line("features of recordings") if shown else None

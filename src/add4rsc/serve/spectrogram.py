@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -55,6 +56,19 @@ def read_spectrogram(path: Path, info: AudioInfo, picture: Picture) -> UInt8[nda
 def highest_frequency(info: AudioInfo, wanted: float) -> float:
     """The upper edge of the highest band that a recording can have."""
     return min(wanted, info.sample_rate / 2)
+
+
+def legend(picture: Picture) -> dict[str, Any]:
+    """What has to be known to put a picture in its place: its part of the recording, its axes, its range."""
+    return {
+        "start": picture.start,
+        "end": picture.end,
+        "n_frames": picture.n_frames,
+        "n_mels": picture.n_mels,
+        "hertz": [round(float(each), 1) for each in centres(picture.f_max, picture.n_mels)],
+        "max_hertz": picture.f_max,
+        "range_db": RANGE_DB,
+    }
 
 
 def centres(f_max: float, n_mels: int) -> Float[ndarray, " mel"]:

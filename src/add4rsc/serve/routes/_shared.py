@@ -35,6 +35,9 @@ ServiceOf = Annotated[Service, Depends(_service)]
 ChoicesOf = Annotated[Choices, Depends(_choices)]
 Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As given when the sound was uploaded.")]
 Start = Annotated[float, Query(ge=0, description="First second.")]
+Columns = Annotated[int, Query(ge=16, le=2000, description="Columns.")]
+Rows = Annotated[int, Query(ge=16, le=128, description="Rows.")]
+UpperEdge = Annotated[float, Query(ge=500, le=8000, description="Upper edge of the highest row.")]
 End = Annotated[float | None, Query(gt=0, description="Last second; without it, the recording's end.")]
 
 
@@ -92,6 +95,18 @@ def read_span(info: AudioInfo, start: float, end: float | None) -> Span:
         found = f"The recording has {info.duration:.3f} s, nothing between {start:g} and {last:g} s"
         raise RefusedError(422, found, "Ask for 0 <= start < end <= duration")
     return Span(start, last)
+
+
+def read_short_span(info: AudioInfo, start: float, end: float | None, longest: float) -> Span:
+    """A part that is not too much to work on for one answer; without an end, as much as that is.
+
+    Raises:
+        RefusedError: if it is longer, or no part of the recording.
+    """
+    span = read_span(info, start, min(info.duration, start + longest) if end is None else end)
+    if span.end - span.start > longest:
+        raise RefusedError(422, f"{span.end - span.start:.0f} s are too much at once", f"Ask for {longest:.0f} s")
+    return span
 
 
 async def receive(request: Request, service: Service, lease: Lease) -> Admitted:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from add4rsc.inference.denoise import Denoised, denoise
 from add4rsc.serve.playback import WAV, Playback
 from add4rsc.serve.problems import RefusedError
-from add4rsc.serve.routes._shared import End, Id, ServiceOf, Span, Start, asked_range, read_span
+from add4rsc.serve.routes._shared import End, Id, ServiceOf, Span, Start, asked_range, read_short_span
 from add4rsc.serve.schemas import DenoisedView, content_of, problems
 from add4rsc.serve.service import Service
 from add4rsc.serve.sounds import Sound, as_file
@@ -57,10 +57,7 @@ def _find(recording_id: str, service: Service, start: float, end: float | None) 
     if service.classifier.mel_filter is None:
         remedy = "Start the server with --model and a run or an export of an add4rsc recipe"
         raise RefusedError(404, f"The model {service.classifier.name} has no ADD layer to look into", remedy)
-    span = read_span(sound.info, start, min(sound.info.duration, start + LONGEST) if end is None else end)
-    if span.end - span.start > LONGEST:
-        raise RefusedError(422, f"{span.end - span.start:.0f} s are too much at once", f"Ask for {LONGEST:.0f} s")
-    return sound, span
+    return sound, read_short_span(sound.info, start, end, LONGEST)
 
 
 def _view(service: Service, sound: Sound, span: Span) -> Denoised:

@@ -1,20 +1,29 @@
 """What decisions rest on, as a picture that lies over the spectrogram."""
 
 import base64
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from add4rsc.inference._base import Stretch
 from add4rsc.inference.occlusion import Occlusion, occlude
-from add4rsc.serve.problems import RefusedError
-from add4rsc.serve.routes._shared import End, Id, ServiceOf, Start, check_done, read_span
+from add4rsc.serve.routes._shared import (
+    Columns,
+    End,
+    Id,
+    Rows,
+    ServiceOf,
+    Start,
+    UpperEdge,
+    check_done,
+    read_short_span,
+)
 from add4rsc.serve.schemas import Explanation, problems
 from add4rsc.serve.service import HeldRecording, Service
 from add4rsc.serve.sounds import as_file
-from add4rsc.serve.spectrogram import F_MAX, RANGE_DB, Picture, centres, highest_frequency
+from add4rsc.serve.spectrogram import F_MAX, Picture, centres, highest_frequency, legend
 from add4rsc.terms import RESEARCH_USE_ONLY
 
 LONGEST = 60.0
@@ -33,17 +42,15 @@ async def explanation(
     service: ServiceOf,
     start: Start = 0.0,
     end: End = None,
-    frames: Annotated[int, Query(ge=16, le=2000, description="Columns.")] = 800,
-    mels: Annotated[int, Query(ge=16, le=128, description="Rows.")] = 96,
-    max_hertz: Annotated[float, Query(ge=500, le=8000, description="Upper edge of the highest row.")] = F_MAX,
+    frames: Columns = 800,
+    mels: Rows = 96,
+    max_hertz: UpperEdge = F_MAX,
 ) -> JSONResponse:
     """How much less likely each decision gets without a part of its cycle; 255 is the most in the picture."""
     held = service.recordings.get(recording_id)
     check_done(held.job)
     info = held.sound.info
-    span = read_span(info, start, min(info.duration, start + LONGEST) if end is None else end)
-    if span.end - span.start > LONGEST:
-        raise RefusedError(422, f"{span.end - span.start:.0f} s are too much at once", f"Ask for {LONGEST:.0f} s")
+    span = read_short_span(info, start, end, LONGEST)
     picture = Picture(span.start, span.end, frames, mels, highest_frequency(info, max_hertz))
     return JSONResponse(await service.read(_facts, service, held, picture))
 
@@ -56,13 +63,7 @@ def _facts(service: Service, held: HeldRecording, picture: Picture) -> dict[str,
         weights = np.maximum(weights, each.at(times, hertz))
     shares = weights / max(float(weights.max()), 1e-9)
     return {
-        "start": picture.start,
-        "end": picture.end,
-        "n_frames": picture.n_frames,
-        "n_mels": picture.n_mels,
-        "hertz": [round(float(each), 1) for each in hertz],
-        "max_hertz": picture.f_max,
-        "range_db": RANGE_DB,
+        **legend(picture),
         "data": base64.b64encode(np.round(255 * shares).astype(np.uint8).tobytes()).decode(),
         "largest": round(float(weights.max()), 6),
         "method": "occlusion",

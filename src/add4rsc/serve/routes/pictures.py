@@ -2,7 +2,7 @@
 
 import base64
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from numpy import ndarray
@@ -13,7 +13,19 @@ from add4rsc.audio.io import AudioInfo
 from add4rsc.serve.peaks import EXACT, Peaks, pick_peaks, read_peaks
 from add4rsc.serve.playback import WAV, Playback
 from add4rsc.serve.problems import RefusedError
-from add4rsc.serve.routes._shared import End, Id, Part, ServiceOf, Span, Start, asked_range, read_span
+from add4rsc.serve.routes._shared import (
+    Columns,
+    End,
+    Id,
+    Part,
+    Rows,
+    ServiceOf,
+    Span,
+    Start,
+    UpperEdge,
+    asked_range,
+    read_span,
+)
 from add4rsc.serve.schemas import Outline, Spectrogram, content_of, problems
 from add4rsc.serve.service import HeldRecording, Service
 from add4rsc.serve.shelf import Lease
@@ -21,10 +33,9 @@ from add4rsc.serve.sounds import Sound, as_file
 from add4rsc.serve.spectrogram import (
     F_MAX,
     LONGEST,
-    RANGE_DB,
     Picture,
-    centres,
     highest_frequency,
+    legend,
     read_spectrogram,
 )
 
@@ -61,9 +72,9 @@ async def spectrogram(
     service: ServiceOf,
     start: Start = 0.0,
     end: End = None,
-    frames: Annotated[int, Query(ge=16, le=2000, description="Columns.")] = 800,
-    mels: Annotated[int, Query(ge=16, le=128, description="Rows.")] = 96,
-    max_hertz: Annotated[float, Query(ge=500, le=8000, description="Upper edge of the highest row.")] = F_MAX,
+    frames: Columns = 800,
+    mels: Rows = 96,
+    max_hertz: UpperEdge = F_MAX,
 ) -> Response:
     """A mel spectrogram, as JSON or as bare bytes (`Accept: application/octet-stream`)."""
     sound = service.recordings.get(recording_id).sound
@@ -75,7 +86,7 @@ async def spectrogram(
         )
     picture = Picture(span.start, span.end, frames, mels, highest_frequency(sound.info, max_hertz))
     levels = await service.read(_levels, sound, picture)
-    head = _legend(picture)
+    head = legend(picture)
     if BYTES in request.headers.get("accept", ""):
         return Response(levels, media_type=BYTES, headers={"X-Spectrogram": json.dumps(head)})
     return JSONResponse({**head, "data": base64.b64encode(levels).decode()})
@@ -139,18 +150,6 @@ def _peaks(held: HeldRecording, span: Span, n_buckets: int) -> Peaks:
 def _levels(sound: Sound, picture: Picture) -> bytes:
     with as_file(sound) as path:
         return read_spectrogram(path, sound.info, picture).tobytes()
-
-
-def _legend(picture: Picture) -> dict[str, Any]:
-    return {
-        "start": picture.start,
-        "end": picture.end,
-        "n_frames": picture.n_frames,
-        "n_mels": picture.n_mels,
-        "hertz": [round(float(each), 1) for each in centres(picture.f_max, picture.n_mels)],
-        "max_hertz": picture.f_max,
-        "range_db": RANGE_DB,
-    }
 
 
 def _rounded(values: ndarray) -> list[float]:
