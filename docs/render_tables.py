@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md", "docs/predict.md")
+DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md", "docs/predict.md", "docs/benchmark.md")
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
@@ -203,6 +203,31 @@ def _segmenter() -> list[dict[str, Any]]:
     return json.loads((RESULTS / "benchmarks" / "segmenter.json").read_text())["corpora"]
 
 
+def _benchmark(place: str) -> str:
+    """Every system under one protocol, the best first."""
+    file = RESULTS / place / "benchmark.json"
+    head = "| | recipe | Sp | Se | Score (95 %) | sd over seeds | ranks not significantly different "
+    lines = [head + "| parameters | s a seed | ms a cycle |", "|" + "---|" * 10]
+    for row in json.loads(file.read_text())["ranking"]:
+        score = row["score"]
+        interval = f"{_percent(score['value'])} ({_percent(score['low'])} to {_percent(score['high'])})"
+        shares = [_percent(row[part]["value"]) for part in ("specificity", "sensitivity")]
+        costs = [f"{row['n_parameters']:,}", str(row["training_seconds"]), f"{row['latency_ms']:.1f}"]
+        parts = [str(row["rank"]), row["recipe"], *shares, interval, f"{100 * row['sd']:.1f}", row["same"], *costs]
+        lines.append(f"| {' | '.join(parts)} |")
+    return "\n".join([*lines, "| | always normal | 100.0 | 0.0 | 50.0 | | | | | |"])
+
+
+def benchmark_sprsound() -> str:
+    """SPRSound's inter-patient test."""
+    return _benchmark("sprsound2022/cycle-4/inter")
+
+
+def benchmark_icbhi() -> str:
+    """The official split of the ICBHI subset."""
+    return _benchmark("icbhi2017-subset/cycle-4/official")
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "stethoscopes": stethoscopes,
@@ -211,6 +236,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "noise": noise,
     "noise-add": noise_add,
     "demo": demo,
+    "benchmark-sprsound": benchmark_sprsound,
+    "benchmark-icbhi": benchmark_icbhi,
     "boundaries": boundaries,
     "segmenter-scores": segmenter_scores,
 }

@@ -1,13 +1,17 @@
 """Copy what a finished run found into this folder, with the command that made it.
 
 Usage: python results/collect.py RUN_FOLDER DATASET/TASK/TEST/METHOD "add4rsc train ..." [--task TASK]
+       python results/collect.py BENCHMARK_FOLDER DATASET/TASK/TEST "add4rsc benchmark ..."
 
-With --task, the predictions are first read as those of a coarser task of the same corpus. A run of several seeds gets
-its ensemble too: the mean of their probabilities.
+A folder of `add4rsc benchmark` is copied row by row, and its table beside the rows. With --task, the predictions are
+first read as those of a coarser task of the same corpus. A run of several seeds gets its ensemble too: the mean of
+their probabilities.
 """
 
 import argparse
+import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 from add4rsc.cli._coarse import read_as
@@ -17,6 +21,7 @@ from add4rsc.metrics.runs import mean_probabilities, read_run
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_json, write_text
 
+TABLE = "benchmark.json"
 KEPT = ("recipe.json", "run.json", "history.csv", "predictions.csv")
 
 
@@ -36,6 +41,16 @@ def collect(run: Path, destination: Path, command: str, task: str | None) -> Non
             shutil.copyfile(source, destination / part)
     summarise(destination)
     write_text(destination / "command.txt", command + "\n")
+
+
+def collect_benchmark(folder: Path, place: Path, command: str) -> None:
+    """Copy every finished row of a benchmark, and its table; rows of other benchmarks on the same test stay."""
+    table = json.loads((folder / TABLE).read_text())
+    for row in table["ranking"]:
+        name = row["recipe"].replace("/", "-")
+        collect(folder / name, place / name, command, None)
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / TABLE, place / TABLE)
 
 
 def write_scored(folder: Path, predictions: Predictions) -> None:
@@ -62,4 +77,5 @@ if __name__ == "__main__":
     parser.add_argument("command")
     parser.add_argument("--task")
     arguments = parser.parse_args()
-    collect(arguments.run, Path(__file__).parent / arguments.place, arguments.command, arguments.task)
+    take = collect_benchmark if (arguments.run / TABLE).exists() else partial(collect, task=arguments.task)
+    take(arguments.run, Path(__file__).parent / arguments.place, arguments.command)

@@ -1,13 +1,14 @@
 """The recipe: everything that decides a training run, as one frozen value."""
 
 import difflib
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd
+from add4rsc.audio.spectrum_correction import SpectrumCorrection
 from add4rsc.augment.noise import NoiseAugmentation
 from add4rsc.augment.response import ResponseAugmentation
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
@@ -30,15 +31,23 @@ class Optimiser(Settings):
     """For `sgd` alone."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of the whole gradient; None leaves it as it is."""
+    sharpness_radius: float | None = Field(default=None, gt=0)
+    """rho: step by the gradient at w + rho g / |g|, a second pass over the batch (sharpness-aware minimisation, Foret
+    et al. 2021, arXiv:2010.01412); None steps by that at w."""
 
 
 class Schedule(Settings):
     """The learning rate over the steps, as a share of the optimiser's."""
 
-    shape: Literal["cosine", "constant", "step"] = "cosine"
+    shape: Literal["cosine", "constant", "step", "exponential"] = "cosine"
     decay_epochs: tuple[int, ...] = ()
     """For `step`: after each of these epochs the rate is multiplied by `decay_factor`."""
+    decay_steps: int | None = Field(default=None, gt=0)
+    """For `exponential`: after every so many steps the rate is multiplied by `decay_factor`."""
     decay_factor: float = Field(default=0.1, gt=0, le=1)
+    wave_epochs: float | None = Field(default=None, gt=0)
+    """For `cosine`: after so many epochs it is at its end and rises again, as torch's own does when training goes on;
+    None is the end of training."""
     warmup_epochs: float = Field(default=0.0, ge=0)
     """Linear rise from 0 to the full rate, or as `initial_share` says."""
     initial_share: float | None = Field(default=None, ge=0, le=1)
@@ -49,6 +58,12 @@ class Schedule(Settings):
     per_epoch: bool = False
     """Change only between epochs, as the Patch-Mix code base does: cos(pi e / E) for epoch e = 1..E."""
 
+    @model_validator(mode="after")
+    def _check(self) -> "Schedule":
+        if self.shape == "exponential" and self.decay_steps is None:
+            raise ValueError("shape 'exponential' needs decay_steps")
+        return self
+
 
 class Averaging(Settings):
     """Averages of the weights."""
@@ -57,6 +72,13 @@ class Averaging(Settings):
     """`ema` evaluates a moving average of the weights; `half-step` puts (1 - decay) of every step into the weights
     themselves, as the Patch-Mix code base's "moving average" does, which halves each step at decay 0.5."""
     decay: float = Field(default=0.999, ge=0, lt=1)
+
+
+class DeviceFineTuning(Settings):
+    """After the shared training, the network goes on for each stethoscope by itself (`add4rsc.engine.devices`)."""
+
+    epochs: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
 
 
 class Reported(Settings):
@@ -100,19 +122,28 @@ class Recipe(Settings):
     """Changed copies of the training cycles; none by default."""
     noise: NoiseAugmentation = NoiseAugmentation()
     """Noise in the training cycles; none by default."""
+    spectrum_correction: SpectrumCorrection | None = None
+    """Bring the recordings of all stethoscopes to one mean spectrum; None leaves them as they are."""
     response: ResponseAugmentation = ResponseAugmentation()
     """Other stethoscopes for the training cycles; none by default."""
+    views: Literal[1, 2] = 1
+    """2 gives each training cycle a second view, augmented with other draws (`Batch.second`)."""
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     averaging: Averaging = Averaging()
+    device_fine_tuning: DeviceFineTuning | None = None
+    """Go on for each stethoscope from the shared network, which then judges the others alone; None for one network."""
     epochs: int = Field(default=50, gt=0)
     batch_size: int = Field(default=32, gt=0)
     drop_last: bool = False
     """Leave out a last, smaller batch of an epoch."""
     steps_per_epoch: int | None = Field(default=None, gt=0)
     """Where an epoch ends, if before its last batch: for a look at a large network."""
-    class_weights: Literal["none", "inverse", "square-root"] = "none"
-    """Weight of a cycle's loss by its class' frequency f: 1/f or 1/sqrt(f), with mean 1 over the training cycles."""
+    class_weights: Literal["none", "inverse", "square-root"] | Annotated[tuple[float, ...], Field(min_length=1)] = (
+        "none"
+    )
+    """Weight of a cycle's loss by its class' frequency f: 1/f or 1/sqrt(f), with mean 1 over the training cycles. Or
+    the ratios of the classes' weights in their order, the normal class first; the last one goes for all that follow."""
     sampler: Literal["shuffled", "balanced"] = "shuffled"
     """`balanced` draws with replacement so that every class is as frequent."""
     precision: Literal["32-true", "bf16-mixed", "16-mixed", "16-mixed-unscaled"] = "32-true"
@@ -124,6 +155,8 @@ class Recipe(Settings):
     """The rule by which `predictions.csv` is made."""
     also_select: tuple[Selection, ...] = ()
     """Further rules; each gives a `predictions-RULE.csv` of the same training run."""
+    decision_offset: Literal["none", "validation"] = "none"
+    """`validation` adds to the normal class' logit what gives the validation patients the best Score."""
     least_sensitivity: float | None = Field(default=None, ge=0, lt=1)
     """Epochs whose sensitivity is no more than this are chosen only if there is no other; None looks at the score
     alone. 0.05 in the Patch-Mix code base."""

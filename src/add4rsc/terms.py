@@ -59,6 +59,9 @@ class Recording:
     label: str = ""
     """The annotation of the recording as a whole, in the corpus' own words; empty where there is none."""
     metadata: dict[str, str] = field(default_factory=dict)
+    gains: tuple[float, ...] = ()
+    """What its spectrum is multiplied by when a run reads it, evenly spaced from 0 Hz to half the run's sample rate;
+    empty leaves it as it is."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,19 @@ class Task:
         """Index of the annotation's class, or None where the task leaves it out."""
         name = self.class_of.get(annotation)
         return None if name is None else self.classes.index(name)
+
+
+GROUPS = ("patient", "stethoscope", "chest_location", "sex", "age_group")
+"""What cycles are grouped by, for methods that learn from more than labels."""
+
+STETHOSCOPES = ("AKGC417L", "LittC2SE", "Litt3200", "Meditron", "Yunting II")
+"""Those of the corpora that we know; a stethoscope's code is its place here."""
+
+N_STETHOSCOPE_CODES = 8
+"""Length of what is learnt a stethoscope; one that is not named above has a code from the rest, by its name."""
+
+ADULT_AGE = 19
+"""Years from which BTS (Kim et al. 2024, arXiv:2406.06786) calls a patient an adult."""
 
 
 @dataclass(frozen=True)

@@ -149,3 +149,17 @@ def test_cycle_without_samples_is_refused() -> None:
 def test_impossible_settings_are_refused(wrong: dict) -> None:
     with pytest.raises(ValidationError):
         Crop(**wrong)
+
+
+@pytest.mark.parametrize("kept", [None, "end"])
+def test_longer_cycle_keeps_its_beginning_or_its_end(kept: str | None) -> None:
+    recording = np.arange(40, dtype=np.float32)
+    cropped = crop_cycle(recording, 10, 0.5, 3.5, Crop(duration=1.0, kept=kept))
+    assert cropped.tolist() == [*(range(25, 35) if kept else range(5, 15))]
+    short = crop_cycle(recording, 10, 0.5, 1.0, Crop(duration=1.0, kept=kept))
+    assert short.tolist() == [*range(5, 10), *range(5, 10)]
+
+
+def test_windows_and_a_part_exclude_each_other() -> None:
+    with pytest.raises(ValidationError, match="whole cycle"):
+        Crop(windows="mean", kept="end")

@@ -8,14 +8,39 @@ import onnxruntime
 import pytest
 import soundfile
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
+from scipy import signal
 from torch import Tensor
+from transformers.audio_utils import mel_filter_bank, spectrogram
 
 from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
-from add4rsc.audio.frontend import AUDIOSET_MEAN, AUDIOSET_STD, FrontEnd, LogMelFilterBank, mel_filters
+from add4rsc.audio.frontend import (
+    AUDIOSET_MEAN,
+    AUDIOSET_STD,
+    FrontEnd,
+    LogMelFilterBank,
+    band_centres,
+    mel_filters,
+    to_energies,
+)
 from add4rsc.audio.io import read_waveform
 
 CENTRED = FrontEnd(framing="centred", n_fft=1024, frame_length_ms=50.0, frame_shift_ms=20.0, log_offset=1e-5)
+THREE_CHANNELS = FrontEnd(
+    sample_rate=8000,
+    n_mels=48,
+    n_fft=512,
+    frame_length_ms=50.0,
+    frame_shift_ms=16.0,
+    f_min=32.7,
+    f_max=2000.0,
+    framing="centred",
+    channels=("constant-q", "gammatone", "mel"),
+    mel_scale="slaney",
+    band_pass=(50.0, 1500.0),
+)
+LINEAR = FrontEnd(sample_rate=4000, n_mels=40, n_fft=256, band_pass=(100.0, 1800.0), channels=("linear",))
 SOUNDS = ("chirp", "clicks", "noise", "quiet_sine_dc", "short_noise_0p5s", "silence")
 
 
@@ -96,14 +121,15 @@ def test_centred_frames_equal_torch_stft(pre_emphasis: float, n_samples: int) ->
 
 
 @pytest.mark.parametrize(
-    "settings", [FrontEnd(), CENTRED, FrontEnd(sample_rate=8000, n_fft=256, n_mels=40, f_max=3500)]
+    "settings",
+    [FrontEnd(), CENTRED, FrontEnd(sample_rate=8000, n_fft=256, n_mels=40, f_max=3500), THREE_CHANNELS, LINEAR],
 )
 @pytest.mark.parametrize("n_samples", [1600, 1999, 8000])
 def test_number_of_frames_is_as_foretold(settings: FrontEnd, n_samples: int) -> None:
-    assert LogMelFilterBank(settings)(noise(1, n_samples)).shape == (1, settings.n_frames(n_samples), settings.n_mels)
+    assert LogMelFilterBank(settings)(noise(1, n_samples)).shape == (1, settings.n_frames(n_samples), settings.n_bands)
 
 
-@pytest.mark.parametrize("settings", [FrontEnd(), CENTRED])
+@pytest.mark.parametrize("settings", [FrontEnd(), CENTRED, THREE_CHANNELS])
 def test_batch_equals_single(settings: FrontEnd) -> None:
     front_end, waveforms = LogMelFilterBank(settings), noise(5, 8000)
     together = front_end(waveforms)
@@ -111,7 +137,7 @@ def test_batch_equals_single(settings: FrontEnd) -> None:
         torch.testing.assert_close(front_end(each[None])[0], expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("settings", [FrontEnd(), CENTRED])
+@pytest.mark.parametrize("settings", [FrontEnd(), CENTRED, THREE_CHANNELS])
 def test_gradient_is_that_of_finite_differences(settings: FrontEnd) -> None:
     front_end = LogMelFilterBank(settings).double()
     waveform = noise(1, 1600).double().requires_grad_()
@@ -148,7 +174,9 @@ def test_waveform_shorter_than_a_frame_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # from inside torch 2.13's exporter
-@pytest.mark.parametrize("settings", [FrontEnd(), CENTRED], ids=["kaldi", "centred"])
+@pytest.mark.parametrize(
+    "settings", [FrontEnd(), CENTRED, THREE_CHANNELS, LINEAR], ids=["kaldi", "centred", "three", "linear"]
+)
 def test_onnx_export_agrees_at_any_length(settings: FrontEnd, tmp_path: Path) -> None:
     front_end = LogMelFilterBank(settings).eval()
     free = torch.export.Dim.DYNAMIC
@@ -170,3 +198,81 @@ def test_written_and_read_file_gives_the_same_features(tmp_path: Path) -> None:
     read = torch.from_numpy(read_waveform(tmp_path / "x.wav", 16_000))
     front_end = LogMelFilterBank(FrontEnd())
     assert torch.equal(front_end(read[None]), front_end(waveform[None]))
+
+
+def tone(frequency: float, settings: FrontEnd) -> Tensor:
+    return (2 * torch.pi * frequency * torch.arange(2 * settings.sample_rate) / settings.sample_rate).sin()[None]
+
+
+def test_channels_lie_side_by_side() -> None:
+    """Each as it is alone; and a tone is where its bands are, with the same energy in all."""
+    alone = [THREE_CHANNELS.model_copy(update={"channels": (channel,)}) for channel in THREE_CHANNELS.channels]
+    assert (THREE_CHANNELS.n_bands, alone[0].n_bands) == (144, 48)
+    waveform = noise(2, 8000)
+    expected = torch.cat([LogMelFilterBank(each)(waveform) for each in alone], dim=-1)
+    torch.testing.assert_close(LogMelFilterBank(THREE_CHANNELS)(waveform), expected, rtol=0, atol=1e-6)
+    unfiltered = THREE_CHANNELS.model_copy(update={"band_pass": None, "pre_emphasis": 0.0})
+    log_mel = LogMelFilterBank(unfiltered)(tone(band_centres(unfiltered)[36].item(), unfiltered))[0, 60]
+    semitones, gammatones, mels = log_mel.unflatten(0, (3, 48)).unbind()
+    assert semitones.argmax() == 36
+    for place, energies in ((1, gammatones), (2, mels)):
+        centres = band_centres(unfiltered).unflatten(0, (3, 48))[place]
+        assert energies.argmax() == (centres - band_centres(unfiltered)[36]).abs().argmin()
+    peak = to_energies(semitones[None], unfiltered).max()
+    bin_energy = (torch.hann_window(400, periodic=False).sum() / 2) ** 2
+    torch.testing.assert_close(peak, bin_energy, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("channels", [("mel",), ("linear",), ("gammatone",), ("constant-q",)])
+def test_band_pass_attenuates_as_scipys_filter(channels: tuple) -> None:
+    open_ = CENTRED.model_copy(update={"channels": channels, "sample_rate": 8000, "f_min": 32.7, "n_mels": 72})
+    filtered = open_.model_copy(update={"band_pass": (200.0, 900.0)})
+    sections = signal.butter(5, (200.0, 900.0), btype="bandpass", fs=8000, output="sos")
+    for frequency in (150.0, 400.0, 1050.0):
+        sound = tone(frequency, open_)
+        _, response = signal.sosfreqz(sections, [frequency], fs=8000)
+        first, second = (to_energies(LogMelFilterBank(each)(sound), each)[0, 60] for each in (open_, filtered))
+        loudest = first.argmax()
+        ratio = (second[loudest] / first[loudest]).item()
+        assert 10 * np.log10(ratio) == pytest.approx(20 * np.log10(abs(response[0])), abs=2.5)
+
+
+def test_slaney_front_end_equals_transformers() -> None:
+    settings = CENTRED.model_copy(update={"mel_scale": "slaney", "pre_emphasis": 0.0})
+    filters = mel_filter_bank(513, 128, 20.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
+    waveform = noise(1, 16_000)
+    expected = spectrogram(waveform[0].numpy(), np.hanning(800), 800, 320, 1024, mel_filters=filters, power=2.0)
+    found = to_energies(LogMelFilterBank(settings)(waveform), settings)[0].T - settings.log_offset
+    inner = slice(3, -3)  # ends are padded by half a frame there, by half an FFT here
+    np.testing.assert_allclose(found.numpy()[:, inner], expected[:, inner], rtol=2e-3, atol=2e-6)
+
+
+def test_new_settings_do_not_name_old_features_anew() -> None:
+    younger = {"mel_scale", "band_pass", "channels"}
+    assert FrontEnd().stated() == {key: value for key, value in FrontEnd().model_dump().items() if key not in younger}
+    assert THREE_CHANNELS.stated() == THREE_CHANNELS.model_dump()
+
+
+def test_below_keeps_whole_bands_of_slaneys_scale() -> None:
+    whole = FrontEnd(mel_scale="slaney", n_mels=64)
+    cut = whole.below(4000.0)
+    assert cut.f_max is not None
+    assert cut.f_max < 4000.0
+    torch.testing.assert_close(band_centres(cut), band_centres(whole)[: cut.n_mels])
+    torch.testing.assert_close(mel_filters(cut), mel_filters(whole)[: cut.n_mels], rtol=1e-4, atol=1e-7)
+    with pytest.raises(ValueError, match="use mel bands alone"):
+        LINEAR.below(1000.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"band_pass": (100.0, 9000.0)}, "half the sample rate"),
+        ({"channels": ("constant-q",)}, "framing='centred'"),
+        ({"channels": ("constant-q",), "framing": "centred", "n_mels": 110}, "do not end below"),
+        ({"channels": ()}, "at least 1"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        FrontEnd(**changes)

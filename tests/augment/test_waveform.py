@@ -76,7 +76,7 @@ def test_copies_are_drawn_evenly_and_the_same_again(made_corpus, tmp_path) -> No
     assert len(dataset) == 4
     counts = np.zeros(3)
     for dataset.epoch in range(150):
-        drawn = dataset[1][1]
+        drawn = dataset[1][1]["log_mel"]
         same = [torch.equal(drawn, torch.from_numpy(store.features(1))) for store in (plain, *copies)]
         counts[same.index(True)] += 1
     assert counts.min() > 30
@@ -109,3 +109,27 @@ def test_boundaries_of_copies_move_by_the_jitter_and_stay_in_the_recording():
     assert (short <= 0.35).all()
     assert (short[:, 1] - short[:, 0] >= 0.1 - 1e-9).all()
     assert ChangedCopy(WaveformAugmentation(), 1).move(5.0, 8.0, 15.0, "r") == (5.0, 8.0)
+
+
+def test_one_of_the_changes_at_a_time_and_all_of_them_in_turn() -> None:
+    names = ("noise", "speed", "loudness", "vocal-tract", "pitch")
+    settings = WaveformAugmentation(one_of=names, speed=0.2, gain_db=6.02, lowest_snr_db=10.0)
+    found = []
+    for seed in range(200):
+        changed = augment_waveform(TONE, settings, np.random.default_rng(seed), RATE)
+        middle = changed[2000:-2000]
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+        moved = spectrum.argmax() * RATE / len(middle) - 400
+        ratio = middle @ TONE[2000:-2000] / (TONE[2000:-2000] @ TONE[2000:-2000]) if len(changed) == len(TONE) else 0
+        if len(changed) != len(TONE):
+            found.append("speed")
+        elif np.allclose(middle, ratio * TONE[2000:-2000], atol=1e-4) and abs(ratio - 1) > 0.01:
+            assert 0.49 < ratio < 2.01
+            found.append("loudness")
+        elif abs(ratio - 1) <= 0.01:
+            found.append("noise")
+        else:
+            assert -42 < moved < 400 * (2**0.25 - 1) + 2
+            found.append("moved")
+    assert all(found.count(name) > 20 for name in ("noise", "speed", "loudness"))
+    assert 55 < found.count("moved") < 105  # two of the five

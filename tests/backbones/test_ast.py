@@ -12,10 +12,11 @@ from add4rsc.backbones.ast import (
     convert_hugging_face,
     convert_original,
     fit_published_positions,
+    resize_kernel,
     resize_positions,
 )
 from add4rsc.backbones.weights import load_weights
-from add4rsc.errors import CheckpointError
+from add4rsc.errors import CheckpointError, RecipeError
 
 SMALL = {"dim": 24, "n_layers": 2, "n_heads": 3}
 
@@ -185,3 +186,60 @@ def test_another_grid_loads(tmp_path, generator):
 def test_a_table_of_no_known_grid_is_refused():
     with pytest.raises(CheckpointError, match="1213 positions is of no known grid"):
         fit_published_positions(torch.zeros(1, 1215, 4), (12, 101), "interpolated")
+
+
+@pytest.mark.parametrize("patch_size", [(16, 16), (32, 8), (64, 4), (128, 2), (256, 1), (8, 8)])
+def test_resized_kernels_answer_flat_and_sloping_spectrograms_as_before(patch_size, generator):
+    kernel = torch.randn(5, 1, 16, 16, generator=generator)
+    resized = resize_kernel(kernel, patch_size)
+    assert resized.shape == (5, 1, *patch_size)
+    torch.testing.assert_close(resized.sum(dim=(1, 2, 3)), kernel.sum(dim=(1, 2, 3)), atol=1e-4, rtol=1e-4)
+    smooth = torch.cos(torch.linspace(0, 3, 16))[:, None] * torch.cos(torch.linspace(0, 2, 16))[None]
+    smooth = resize_kernel(smooth[None, None], patch_size)[0, 0] * patch_size[0] * patch_size[1] / 256
+    rows, columns = ((torch.arange(n) + 0.5) / n * 16 - 0.5 for n in patch_size)
+    expected = torch.cos(rows * 3 / 15)[:, None] * torch.cos(columns * 2 / 15)[None]
+    torch.testing.assert_close(smooth, expected, atol=0.12, rtol=0)
+
+
+def test_recut_copy_keeps_the_blocks_and_resizes_what_it_must(generator):
+    backbone = small_ast(n_mels=64, n_frames=128, stride=(16, 16))
+    copy = backbone.with_patch((32, 8))
+    assert copy.grid == (2, 16)
+    state, other = backbone.state_dict(), copy.state_dict()
+    changed = {name for name in state if state[name].shape != other[name].shape or not state[name].equal(other[name])}
+    assert changed == {"pos_embed", "patch_embed.proj.weight"}
+    assert torch.equal(other["pos_embed"], resize_positions(state["pos_embed"], (4, 8), (2, 16)))
+    assert torch.equal(other["patch_embed.proj.weight"], resize_kernel(state["patch_embed.proj.weight"], (32, 8)))
+    assert copy(torch.randn(2, 128, 64, generator=generator)).isfinite().all()
+    same = backbone.with_patch((16, 16)).state_dict()
+    assert all(torch.equal(same[name], state[name]) for name in state)
+
+
+def test_recut_copy_without_resizing_starts_what_does_not_fit_at_random():
+    backbone = small_ast(n_mels=64, n_frames=128, stride=(16, 16))
+    torch.manual_seed(1)
+    copy = backbone.with_patch((32, 8), resizes=False)
+    assert copy.pos_embed.shape == backbone.pos_embed.shape  # as many patches, but in another grid
+    assert not torch.allclose(copy.pos_embed, backbone.pos_embed, atol=1e-3)
+    resized = resize_kernel(backbone.patch_embed.proj.weight, (32, 8))
+    assert not torch.allclose(copy.patch_embed.proj.weight, resized, atol=1e-3)
+    assert torch.equal(copy.patch_embed.proj.bias, backbone.patch_embed.proj.bias)
+    assert torch.equal(copy.blocks[1].attn.qkv.weight, backbone.blocks[1].attn.qkv.weight)
+    same = backbone.with_patch((16, 16), resizes=False)
+    assert torch.equal(same.pos_embed, backbone.pos_embed)
+    assert torch.equal(same.patch_embed.proj.weight, backbone.patch_embed.proj.weight)
+
+
+def test_weights_of_strides_of_16_load_into_other_patches(tmp_path):
+    pretrained = small_ast(n_frames=1024, stride=(16, 16))
+    torch.save({f"module.v.{key}": value for key, value in pretrained.state_dict().items()}, tmp_path / "ast.pth")
+    backbone = small_ast(n_mels=256, n_frames=1024, patch_size=(64, 4), stride=(64, 4))
+    report = load_weights(backbone, tmp_path / "ast.pth")
+    assert set(report.matched) == set(backbone.state_dict())
+    assert torch.equal(backbone.pos_embed, resize_positions(pretrained.pos_embed, (8, 64), (4, 256)))
+    assert torch.equal(backbone.patch_embed.proj.weight, resize_kernel(pretrained.patch_embed.proj.weight, (64, 4)))
+
+
+def test_patches_larger_than_the_spectrogram_are_refused():
+    with pytest.raises(RecipeError, match=r"Patches of 256 bands and 1 frames do not fit into 128 bands"):
+        small_ast(n_mels=128).with_patch((256, 1))

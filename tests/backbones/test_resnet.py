@@ -1,9 +1,11 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import ResNetConfig, ResNetModel
 
 from add4rsc.backbones.resnet import ResNet18, ResNet34, ResNet50, convert_hugging_face, convert_torchvision
+from add4rsc.backbones.weights import load_weights
 
 KINDS = [
     (ResNet18, "basic", [8, 16, 32, 64]),
@@ -50,15 +52,30 @@ def test_equals_transformers(kind, layer_type, sizes, generator):
         torch.testing.assert_close(backbone(log_mel), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_colour_kernels_are_summed(generator):
+def test_colour_kernels_are_summed_for_one_channel_and_kept_for_three(generator, tmp_path):
     reference = published(*KINDS[0], n_channels=3)
-    backbone = ResNet18(width=8).eval()
     names_of_hub = {f"resnet.{key}": value for key, value in reference.state_dict().items()}
-    backbone.load_state_dict(convert_hugging_face(names_of_hub | {"classifier.1.weight": torch.zeros(5, 64)}))
-    log_mel = torch.randn(2, 100, 64, generator=generator)
-    expected = features(reference, log_mel[:, None].expand(-1, 3, -1, -1))
+    save_file(names_of_hub | {"classifier.1.weight": torch.zeros(5, 64)}, tmp_path / "hub.safetensors")
+    grey, colour = ResNet18(width=8).eval(), ResNet18(width=8, n_channels=3).eval()
+    for backbone in (grey, colour):
+        load_weights(backbone, tmp_path / "hub.safetensors")
+    log_mel, picture = (
+        torch.randn(2, 100, 64, generator=generator),
+        torch.randn(2, 3, 100, 64, generator=generator),
+    )
     with torch.no_grad():
-        torch.testing.assert_close(backbone(log_mel), expected, atol=1e-5, rtol=1e-5)
+        expected = features(reference, log_mel[:, None].expand(-1, 3, -1, -1))
+        torch.testing.assert_close(grey(log_mel), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(colour(picture), features(reference, picture), atol=1e-5, rtol=1e-5)
+
+
+def test_kernels_for_one_channel_give_the_same_on_a_grey_picture(generator, tmp_path):
+    grey, colour = ResNet18(width=8).eval(), ResNet18(width=8, n_channels=3).eval()
+    save_file(grey.state_dict(), tmp_path / "one.safetensors")
+    load_weights(colour, tmp_path / "one.safetensors")
+    log_mel = torch.randn(2, 100, 64, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(colour(log_mel[:, None].expand(-1, 3, -1, -1)), grey(log_mel), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("kind", "n_parameters", "n_tensors"), PUBLISHED_SIZES)
@@ -70,12 +87,12 @@ def test_is_as_large_as_torchvisions(kind, n_parameters, n_tensors):
     assert len(backbone.state_dict()) == n_tensors - 2
 
 
-def test_torchvision_file_loads_without_its_classifier_and_counters():
+def test_torchvision_file_loads_without_its_classifier_and_counters(tmp_path):
     backbone = ResNet50(width=8)
     state = {key: value for key, value in backbone.state_dict().items() if "num_batches" not in key}
     state["conv1.weight"] = torch.randn(8, 3, 7, 7)
     state |= {"fc.weight": torch.zeros(1000, 256), "fc.bias": torch.zeros(1000)}
-    converted = convert_torchvision(state)
-    backbone.load_state_dict(converted)
+    save_file(state, tmp_path / "torchvision.safetensors")
+    load_weights(backbone, tmp_path / "torchvision.safetensors")
     torch.testing.assert_close(backbone.conv1.weight[:, 0], state["conv1.weight"].sum(dim=1))
     assert convert_torchvision({"blocks.0.norm1.weight": torch.zeros(1)}) is None

@@ -112,7 +112,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_not_imported(tmp_path, monkeypatch)
 
 def test_a_file_of_nothing_we_know_is_refused(tmp_path):
     save_file({"some.weight": torch.zeros(3)}, tmp_path / "file.safetensors")
-    with pytest.raises(CheckpointError, match="are not those of ast or mn04"):
+    with pytest.raises(CheckpointError, match=r"are not those of ast or .*mn04"):
         import_weights(tmp_path / "file.safetensors")
 
 

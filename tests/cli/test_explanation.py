@@ -1,5 +1,6 @@
 import re
 
+import pandas as pd
 import pytest
 import soundfile
 
@@ -40,6 +41,31 @@ def test_a_method_without_the_layer_is_refused(cli, train, recording, tmp_path) 
     assert outcome.code == 2
     assert "has no ADD layer" in outcome.text
     assert not (tmp_path / "out").exists()
+
+
+def test_examples_of_any_method(cli, train, made_corpus, recording, tmp_path) -> None:
+    assert train(tmp_path / "run").code == 0
+    out = tmp_path / "out"
+    asked = ("--examples", "--data-folder", made_corpus, "--per-class", "1")
+    outcome = cli("explain", tmp_path / "run", *asked, "-o", out)
+    assert outcome.code == 0, outcome.err
+    table = pd.read_csv(out / "examples.csv")
+    assert {"cycle_id", "class", "epsilon", "kind"} <= set(table.columns)
+    assert {path.stem for path in out.glob("*.png")} == set(table["class"])
+    assert table.groupby(["class", "kind"]).size().max() == 1
+    for path in out.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert "Research use only" in outcome.text
+    for wrong in ((), (recording, "--data-folder", made_corpus)):
+        refused = cli("explain", tmp_path / "run", "--examples", *wrong)
+        assert refused.code == 2
+        assert "--data-folder" in refused.text
+
+
+def test_nothing_to_explain_is_told(cli, train, tmp_path) -> None:
+    outcome = cli("explain", tmp_path)
+    assert outcome.code == 2
+    assert "Give a recording, or --examples" in outcome.text
 
 
 def test_a_folder_without_a_run(cli, recording, tmp_path) -> None:

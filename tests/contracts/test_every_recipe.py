@@ -71,7 +71,7 @@ def test_recipe_trains_on_a_tiny_form_of_its_backbone(name, generator):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_method(recipe.model_copy(update=changes), 4, pretrained=False)
-        log_mel = torch.randn(2, 256, resolve_front_end(recipe).n_mels, generator=generator)
+        log_mel = torch.randn(2, 256, resolve_front_end(recipe).n_bands, generator=generator)
         logits = network.train()(log_mel)
     assert logits.shape == (2, 4)
     assert logits.isfinite().all()
@@ -81,9 +81,12 @@ def test_recipe_trains_on_a_tiny_form_of_its_backbone(name, generator):
 
 def test_learning_rate_ends_below_its_start(name):
     recipe = recipes.get(name)()
-    n_steps = 10 * recipe.epochs
-    rates = [learning_rate_share(recipe.schedule, step, recipe.epochs, 10) for step in range(n_steps)]
+    n_per_epoch = recipe.schedule.decay_steps or 10
+    n_steps = n_per_epoch * recipe.epochs
+    rates = [learning_rate_share(recipe.schedule, step, recipe.epochs, n_per_epoch) for step in range(n_steps)]
     assert max(rates) <= 1
     assert min(rates) > 0
-    if recipe.schedule.shape != "constant":
+    if recipe.schedule.shape == "exponential":
+        assert rates[-1] < rates[0]
+    elif recipe.schedule.shape != "constant" and recipe.schedule.wave_epochs is None:
         assert rates[-1] < 0.2

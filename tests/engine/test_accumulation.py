@@ -27,7 +27,7 @@ def epochs_of(dataset: CycleFeatures, index: int, epochs: range) -> list[torch.T
     seen = []
     for epoch in epochs:
         dataset.epoch = epoch
-        seen.append(dataset[index][1])
+        seen.append(dataset[index][1]["log_mel"])
     return seen
 
 

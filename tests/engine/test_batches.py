@@ -93,9 +93,10 @@ def test_batches_hold_the_cycles_that_were_asked_for(store):
     cycles = CycleFeatures(store, NO_AUGMENTATION, seed=0)
     batches = list(load_batches(cycles, [[8, 0, 3], [5]], n_workers=0))
     assert [indices.tolist() for indices, _ in batches] == [[8, 0, 3], [5]]
-    assert [tuple(log_mel.shape) for _, log_mel in batches] == [(3, 20, 6), (1, 20, 6)]
-    for indices, log_mel in batches:
-        for index, frames in zip(indices.tolist(), log_mel, strict=True):
+    assert [tuple(features["log_mel"].shape) for _, features in batches] == [(3, 20, 6), (1, 20, 6)]
+    for indices, features in batches:
+        assert list(features) == ["log_mel"]
+        for index, frames in zip(indices.tolist(), features["log_mel"], strict=True):
             assert np.array_equal(frames, np.load(store.files[index])[store.rows[index]])
 
 
@@ -106,8 +107,8 @@ def test_augmentation_depends_on_seed_epoch_and_cycle_alone(store):
         loaded = load_batches(cycles, batches, n_workers)
         return {
             index: frames
-            for indices, log_mel in loaded
-            for index, frames in zip(indices.tolist(), log_mel, strict=True)
+            for indices, features in loaded
+            for index, frames in zip(indices.tolist(), features["log_mel"], strict=True)
         }
 
     first = augmented(1, 0, [[0, 1, 2], [3, 4]])
@@ -127,7 +128,7 @@ def test_augmentation_never_changes_what_is_stored(store):
     before = [path.read_bytes() for path in store.files]
     plain = [store.features(index) for index in range(9)]
     cycles = CycleFeatures(store, STRONG, seed=3)
-    changed = [cycles[index][1].numpy() for index in range(9)]
+    changed = [cycles[index][1]["log_mel"].numpy() for index in range(9)]
     assert not any(np.array_equal(one, two) for one, two in zip(plain, changed, strict=True))
     assert [path.read_bytes() for path in store.files] == before
     assert all(np.array_equal(store.features(index), plain[index]) for index in range(9))
@@ -139,14 +140,30 @@ def test_twins_share_masks_and_stethoscope_and_differ_by_noise_alone(store):
     response = ResponseAugmentation(probability=1.0)
     scene = Scene(NoiseMixer(noise, front_end), response)
     cycles = CycleFeatures(store, STRONG, 1, scene)
-    index, heard, clean = cycles[3]
+    index, views = cycles[3]
+    heard, clean = views["log_mel"], views["clean"]
     assert index == 3
     assert not torch.equal(heard, clean)
     quiet = Scene(NoiseMixer(noise.model_copy(update={"probability": 0.0}), front_end), response)
-    _, same, alone = CycleFeatures(store, STRONG, 1, quiet)[3]
+    same, alone = CycleFeatures(store, STRONG, 1, quiet)[3][1].values()
     assert torch.equal(same, alone)
     assert torch.equal(alone, clean)
     cycles.epoch = 1
-    assert not torch.equal(cycles[3][1], heard)
+    assert not torch.equal(cycles[3][1]["log_mel"], heard)
     plain = Scene(NoiseMixer(noise.model_copy(update={"twin": False}), front_end), response)
-    assert torch.equal(CycleFeatures(store, STRONG, 1, plain)[3][1], heard)
+    assert torch.equal(CycleFeatures(store, STRONG, 1, plain)[3][1]["log_mel"], heard)
+
+
+def test_a_second_view_has_draws_of_its_own(store):
+    front_end = FrontEnd(sample_rate=8000, n_mels=6, n_fft=256, f_min=0.0, log_offset=1e-5)
+    noise = NoiseAugmentation(probability=1.0, lowest_snr_db=0.0, highest_snr_db=0.0)
+    scene = Scene(NoiseMixer(noise, front_end), ResponseAugmentation())
+    for heard_in in (None, scene):
+        cycles = CycleFeatures(store, STRONG, 1, heard_in, n_views=2)
+        views = cycles[3][1]
+        assert list(views) == ["log_mel", "second"]
+        assert not torch.equal(views["log_mel"], views["second"])
+        assert torch.equal(CycleFeatures(store, STRONG, 1, heard_in)[3][1]["log_mel"], views["log_mel"])
+        assert torch.equal(cycles[3][1]["second"], views["second"])
+    unmasked = CycleFeatures(store, NO_AUGMENTATION, 1, scene, n_views=2)[3][1]
+    assert not torch.equal(unmasked["log_mel"], unmasked["second"])

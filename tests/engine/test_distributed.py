@@ -46,6 +46,20 @@ def test_two_processes_compute_in_bfloat16_as_one_does(run, small_recipe, tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["patch_mix_cl", "scl", "sg_scl", "pafa", "pc_mcl", "rep_augment", "fine_tuning"])
+def test_methods_that_look_at_the_whole_batch_give_the_same(run, small_recipe, tmp_path, method):
+    """23 training cycles in batches of 8, so that one process has three of the last 7; one steps by a second pass."""
+    changes = {"method": method, "options": {}, "batch_size": 8, "epochs": 2, "views": 2}
+    if method == "fine_tuning":
+        changes["optimiser.sharpness_radius"] = 0.1
+    recipe = small_recipe(**changes)
+    run(recipe, tmp_path / "one")
+    run(recipe, tmp_path / "two", devices=2)
+    one, two = (pd.read_csv(tmp_path / name / "history.csv")[HISTORY] for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two, atol=1e-3, rtol=0)
+
+
+@pytest.mark.slow
 def test_error_of_another_process_is_one_of_ours(run, small_recipe, tmp_path):
     recipe = small_recipe(batch_size=3, epochs=1)
     with pytest.raises(

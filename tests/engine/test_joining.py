@@ -64,7 +64,7 @@ def test_files_are_made_once_and_anew_for_other_settings(cycles, tmp_path, monke
         prepare_joined(cycles, pairs, (Crop(duration=1.6), FrontEnd()), tmp_path)[0],
     ]
     assert len({files, *others}) == 3
-    monkeypatch.setattr(joining, "read_waveform", None)  # nothing is read again
+    monkeypatch.setattr(joining, "read_recording", None)  # nothing is read again
     assert prepare_joined(cycles, pairs, SETTINGS, tmp_path) == (files, rows)
     assert prepare_joined(cycles, [], SETTINGS, tmp_path) == ((), ())
 

@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import nn
 
 from add4rsc.engine.optimise import build_average, build_optimiser, half_step, learning_rate_share, set_learning_rate
+from add4rsc.methods._base import AbstractPacedMethod
 from add4rsc.recipe import Averaging, Optimiser, Schedule
 
 
@@ -130,3 +132,60 @@ def test_adam_has_the_released_defaults(golden):
     assert [group["lr"], list(group["betas"]), group["eps"]] == [defaults.lr, defaults.betas, defaults.eps]
     assert group["weight_decay"] == defaults.weight_decay
     assert group["amsgrad"] is defaults.amsgrad
+
+
+class Paced(AbstractPacedMethod):
+    """Two layers, of which one learns faster."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.trunk_head = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+
+    @classmethod
+    def create(cls, backbone, n_mels, n_classes, options):
+        return cls()
+
+    def forward(self, log_mel):
+        return self.trunk_head(self.trunk(log_mel))
+
+    def losses(self, batch, generator):
+        return {"classification": self(batch.log_mel).sum(dim=1)}
+
+    def learning_rate_factors(self):
+        return {"trunk": 0.5, "trunk_head": 10.0}
+
+
+def test_parts_learn_at_rates_of_their_own():
+    module = Paced()
+    optimiser = build_optimiser(module, Optimiser(name="sgd", learning_rate=0.1, momentum=0.0))
+    set_learning_rate(optimiser, 0.2)
+    rate_of = {id(weight): group["lr"] for group in optimiser.param_groups for weight in group["params"]}
+    assert [rate_of[id(weight)] for weight in module.trunk.parameters()] == [pytest.approx(0.1)] * 2
+    assert [rate_of[id(weight)] for weight in module.trunk_head.parameters()] == [pytest.approx(2.0)] * 2
+
+
+def test_exponential_rate_is_that_of_torch():
+    schedule = Schedule(shape="exponential", decay_factor=0.9, decay_steps=7)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    theirs = torch.optim.lr_scheduler.StepLR(optimiser, step_size=7, gamma=0.9)
+    for step in range(60):
+        share = learning_rate_share(schedule, step, n_epochs=20, steps_per_epoch=3)
+        assert 0.5 * share == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-9)
+        optimiser.step()
+        theirs.step()
+    with pytest.raises(ValidationError, match="needs decay_steps"):
+        Schedule(shape="exponential")
+
+
+def test_wave_swings_as_that_of_torch():
+    """Ours is a step ahead: epoch e = 1..E has cos(pi e / E)."""
+    schedule = Schedule(per_epoch=True, final_share=0.01, wave_epochs=4)
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=4, eta_min=0.01)
+    shares = []
+    for epoch in range(20):
+        optimiser.step()
+        theirs.step()
+        shares.append(learning_rate_share(schedule, 5 * epoch + 2, n_epochs=20, steps_per_epoch=5))
+        assert shares[-1] == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6)
+    assert (min(shares), max(shares)) == pytest.approx((0.01, 1.0))

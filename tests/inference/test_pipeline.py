@@ -25,6 +25,7 @@ def by_hand(classifier, path, stretches):
 
 CROPS = [
     Crop(duration=2.0),
+    Crop(duration=1.5, kept="end"),
     Crop(duration=3.0, padding="zero", recording_fade=0.0625),
     Crop(duration=4.0, recording_fade=0.5, repeat_fade=0.0625, band_pass=BandPass(order=5, low=100.0, high=1800.0)),
 ]
@@ -165,3 +166,23 @@ def test_memory_does_not_grow_with_length(write, breath, hand):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("rule", ["mean", "majority"])
+def test_windows_of_a_long_cycle_vote(write, breath, hand, rule):
+    path = write("a.wav", breath(12.0))
+    rows = [(0.2, 1.7), (1.7, 9.0), (9.0, 11.8)]
+    path.with_suffix(".txt").write_text("".join(f"{start}\t{end}\t0\t0\n" for start, end in rows))
+    classifier = hand(Crop(duration=2.0, windows=rule))
+    found = np.array([cycle.probabilities for cycle in classify_file(classifier, path, "a.wav").cycles])
+    starts = [0.2, 1.7, 2.7, 3.7, 4.7, 5.7, 6.7, 6.999, 9.0, 9.799]
+    parts = [(start, 1.7 if start < 1 else 9.0 if start < 9 else 11.8) for start in starts]
+    windows = by_hand(classifier, path, parts)
+    assert np.abs(found[0] - windows[0]).max() < 2e-6
+    for row, own in ((1, windows[1:8]), (2, windows[8:])):
+        decisions = own.argmax(axis=1).tolist()
+        winner = max(set(decisions), key=decisions.count)
+        voting = own if rule == "mean" else own[own.argmax(axis=1) == winner]
+        assert np.abs(found[row] - voting.mean(axis=0)).max() < 2e-6
+    alone = classify_file(hand(Crop(duration=2.0)), path, "a.wav").cycles[1]
+    assert np.abs(found[1] - np.array(alone.probabilities)).max() > 1e-3

@@ -70,7 +70,7 @@ def test_mixture_of_a_batch_with_itself_has_its_own_features(name, options):
     backbone = kind(**(kind.tiny if options is None else options)).eval()
     method = PatchMixContrastiveLearning.create(backbone, 64, 4, PatchMixContrastiveLearning.Options()).eval()
     log_mel = torch.randn(1, 64, backbone.front_end().n_mels).repeat(4, 1, 1)
-    mixed, _ = method._mixed_features(log_mel, torch.Generator().manual_seed(4))
+    mixed, _ = method._mixed_features(log_mel, 4, torch.Generator().manual_seed(4))
     assert torch.allclose(mixed, backbone(log_mel), atol=1e-5)
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from add4rsc.audio.variation import generator_of, vary_waveform
 from add4rsc.terms import Settings
@@ -20,11 +20,14 @@ class BandPass(Settings):
     """Corner frequencies in hertz; `high` is cut to just below half the sample rate."""
 
 
+Voting = Literal["mean", "majority"]
+
+
 class Crop(Settings):
     """How a respiratory cycle becomes a waveform of fixed length. All times in seconds."""
 
     duration: float = Field(default=8.0, gt=0)
-    """Length of every cropped cycle; a longer cycle keeps its beginning."""
+    """Length of every cropped cycle; a longer cycle keeps its beginning or its end (`kept`), or has several `windows`."""
     padding: Literal["repeat", "zero", "changed"] = "repeat"
     """How a shorter cycle is filled: by its own repetition, by zeros on both sides, or (`changed`) by a copy of another
     speed, loudness and noise, repeated, before or behind it (Gairola et al. 2021, the `aug` of RespireNet's code)."""
@@ -34,6 +37,17 @@ class Crop(Settings):
     """Linear fade-out at the end of a cycle that was filled by repetition (62.5 ms in the same)."""
     band_pass: BandPass | None = None
     """Of the whole recording, before everything else."""
+    windows: Voting | None = None
+    """How a longer cycle is predicted from windows that overlap by half, each of which is a training cycle: by the
+    `mean` of their probabilities, or by their `majority`. None keeps its beginning alone (`add4rsc.audio.windows`)."""
+    kept: Literal["end"] | None = None
+    """What a longer cycle keeps: its `end` (as CycleGuardian's code, METHODS A19), or, None, its beginning."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Crop":
+        if self.windows is not None and self.kept is not None:
+            raise ValueError("windows hear the whole cycle: leave out kept, or windows")
+        return self
 
     def n_samples(self, sample_rate: int) -> int:
         """Samples in a cropped cycle."""
@@ -76,7 +90,7 @@ def fit_length(cycle: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -
     """Cut a cycle to the crop's length, or fill it up."""
     n_samples = crop.n_samples(sample_rate)
     if len(cycle) >= n_samples:
-        return cycle[:n_samples]
+        return shorten(cycle, n_samples, crop)
     if crop.padding == "zero":
         before = (n_samples - len(cycle)) // 2
         return np.pad(cycle, (before, n_samples - len(cycle) - before))
@@ -86,6 +100,15 @@ def fit_length(cycle: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -
     return fade(repeated, 0, round(crop.repeat_fade * sample_rate))
 
 
+def shorten(cycle: Float[ndarray, " sample"], n_samples: int, crop: Crop) -> Float[ndarray, " shorter"]:
+    """So many samples of a cycle, or all that it has: its first or its last ones, as the crop asks.
+
+    >>> shorten(np.arange(4.0), 3, Crop(kept="end")).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    return cycle[max(0, len(cycle) - n_samples) :] if crop.kept == "end" else cycle[:n_samples]
+
+
 def _fill_with_changed(cycle: Float[ndarray, " sample"], n_samples: int) -> Float[ndarray, " crop"]:
     """Fill up with a changed copy: as often before the cycle as behind it, and one cycle always in one way.
 
@@ -93,9 +116,16 @@ def _fill_with_changed(cycle: Float[ndarray, " sample"], n_samples: int) -> Floa
     """
     generator = generator_of(cycle)
     copy = vary_waveform(cycle, generator)
+    return fill_beside(cycle, copy, n_samples, in_front=bool(generator.uniform() < 0.5))
+
+
+def fill_beside(
+    cycle: Float[ndarray, " sample"], filling: Float[ndarray, " filling"], n_samples: int, *, in_front: bool
+) -> Float[ndarray, " crop"]:
+    """Put something, repeated as often as it takes, in front of a shorter cycle or behind it; itself for nothing."""
     n_missing = n_samples - len(cycle)
-    filling = np.tile(copy if len(copy) else cycle, -(-n_missing // max(len(copy), 1)))
-    if generator.uniform() < 0.5:
+    filling = np.tile(filling if len(filling) else cycle, -(-n_missing // max(len(filling), 1)))
+    if in_front:
         return np.concatenate([filling[len(filling) - n_missing :], cycle])
     return np.concatenate([cycle, filling[:n_missing]])
 

@@ -1,15 +1,33 @@
 """The front-end: waveforms -> standardised log-mel frames, as a module that exports with the network."""
 
-import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from add4rsc.audio.bands import (
+    ERB_RATE,
+    HTK,
+    LINEAR,
+    SLANEY,
+    Channel,
+    Scale,
+    butterworth_response,
+    gammatone_responses,
+    slaney_triangles,
+    triangles_in_hertz,
+    triangles_in_mel,
+)
+from add4rsc.audio.constant_q import ConstantQ, constant_q_centres, constant_q_top
 from add4rsc.terms import Settings
+
+MEL_SCALES = {"htk": HTK, "slaney": SLANEY}
+
+BAND_PASS_ORDER = 5
+"""Of the Butterworth filter in front of the bands; Chang et al. 2022 have it so, from 100 to 1800 Hz."""
 
 KALDI_FLOOR = torch.finfo(torch.float32).eps
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
@@ -38,6 +56,48 @@ class FrontEnd(Settings):
     mean: float = AUDIOSET_MEAN
     scale: float = Field(default=2 * AUDIOSET_STD, gt=0)
     """Log-mel values leave as (value - mean) / scale."""
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    """HTK's with triangles that are linear in mel, as Kaldi has them; or Slaney's with triangles of equal area that are
+    linear in hertz, as librosa has them."""
+    band_pass: tuple[float, float] | None = None
+    """Corner frequencies in hertz of a Butterworth filter of order 5 in front of the bands; None has no filter."""
+    channels: tuple[Channel, ...] = Field(default=("mel",), min_length=1)
+    """Kinds of bands that lie side by side along the last axis, `n_mels` bands each. All but those of `constant-q`,
+    which are semitones from `f_min` upwards, lie between `f_min` and `f_max`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "FrontEnd":
+        nyquist = self.sample_rate / 2
+        if self.band_pass is not None and not 0 < self.band_pass[0] < self.band_pass[1] < nyquist:
+            raise ValueError(f"band_pass {self.band_pass} must rise between 0 and half the sample rate, {nyquist:g} Hz")
+        if "constant-q" not in self.channels:
+            return self
+        if self.framing != "centred" or self.f_min == 0:
+            raise ValueError("channel constant-q needs framing='centred' and an f_min above 0")
+        if constant_q_top(self.f_min, self.n_mels) > nyquist:
+            raise ValueError(f"{self.n_mels} semitones above {self.f_min:g} Hz do not end below {nyquist:g} Hz")
+        return self
+
+    @property
+    def n_bands(self) -> int:
+        """Width of the features."""
+        return self.n_mels * len(self.channels)
+
+    @property
+    def is_plain_mel(self) -> bool:
+        """Whether the features are energies of HTK's mel bands and nothing else."""
+        return self.channels == ("mel",) and self.mel_scale == "htk"
+
+    @property
+    def highest(self) -> float:
+        """Upper edge in hertz of all bands but those of `constant-q`."""
+        return self.f_max if self.f_max is not None else self.sample_rate / 2
+
+    def stated(self) -> dict[str, Any]:
+        """The settings by which stored features are known: younger ones are named only where they change something."""
+        younger = ("mel_scale", "band_pass", "channels")
+        fields = type(self).model_fields
+        return self.model_dump(exclude={name for name in younger if getattr(self, name) == fields[name].default})
 
     @property
     def frame_length(self) -> int:
@@ -50,11 +110,18 @@ class FrontEnd(Settings):
         return round(self.sample_rate * self.frame_shift_ms / 1000)
 
     def below(self, frequency: float) -> "FrontEnd":
-        """The same mel bands, without those that reach above a frequency (hertz)."""
-        low, high = hertz_to_mel(self.f_min), hertz_to_mel(self.f_max or self.sample_rate / 2)
+        """The same mel bands, without those that reach above a frequency (hertz).
+
+        Raises:
+            ValueError: if there are other bands than mel bands.
+        """
+        if self.channels != ("mel",):
+            raise ValueError(f"bands of {', '.join(self.channels)} cannot be cut at one frequency; use mel bands alone")
+        scale = MEL_SCALES[self.mel_scale]
+        low, high = scale.of_hertz(self.f_min), scale.of_hertz(self.f_max or self.sample_rate / 2)
         step = (high - low) / (self.n_mels + 1)
-        n_mels = min(self.n_mels, int((hertz_to_mel(frequency) - low) / step + 1e-9) - 1)
-        return self.model_copy(update={"n_mels": n_mels, "f_max": mel_to_hertz(low + (n_mels + 1) * step)})
+        n_mels = min(self.n_mels, int((scale.of_hertz(frequency) - low) / step + 1e-9) - 1)
+        return self.model_copy(update={"n_mels": n_mels, "f_max": scale.to_hertz(low + (n_mels + 1) * step)})
 
     def n_frames(self, n_samples: int) -> int:
         """Frames that a waveform gives."""
@@ -66,18 +133,21 @@ class FrontEnd(Settings):
 class LogMelFilterBank(nn.Module):
     """Standardised log-mel filter bank energies, after Kaldi's `compute-fbank-feats` without dither.
 
-    Differentiable, batched, on any device. Equal to torchaudio's Kaldi compliance code to float32 rounding. Frames use
-    a symmetric Hann window, power spectra, HTK's mel scale and triangles that are linear in mel.
+    Differentiable, batched, on any device. By default equal to torchaudio's Kaldi compliance code to float32 rounding.
+    Frames use a symmetric Hann window and power spectra; further channels lie behind each other along the last axis.
     """
 
     window: Tensor
-    mel_weights: Tensor
 
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         self.front_end = front_end
         self.register_buffer("window", torch.hann_window(front_end.frame_length, periodic=False), persistent=False)
-        self.register_buffer("mel_weights", mel_filters(front_end), persistent=False)
+        for channel in front_end.channels:
+            if channel == "constant-q":
+                self.constant_q = _constant_q(front_end)
+            else:
+                self.register_buffer(f"{channel}_weights", band_weights(front_end, channel), persistent=False)
 
     def forward(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch time mel"]:
         """Turn waveforms in [-1, 1] into standardised log-mel frames.
@@ -88,9 +158,15 @@ class LogMelFilterBank(nn.Module):
         settings = self.front_end
         if waveform.shape[-1] < settings.frame_length:
             raise ValueError(f"a waveform of {waveform.shape[-1]} samples is shorter than a frame")
+        if settings.framing == "centred" and settings.pre_emphasis:
+            waveform = waveform[:, 1:] - settings.pre_emphasis * waveform[:, :-1]
         frames = self._kaldi_frames(waveform) if settings.framing == "kaldi" else self._centred_frames(waveform)
-        spectrum = torch.fft.rfft(frames * self.window, n=settings.n_fft)
-        energies = spectrum.abs().square() @ self.mel_weights.T
+        power = torch.fft.rfft(frames * self.window, n=settings.n_fft).abs().square()
+        parts = [
+            self.constant_q(waveform) if channel == "constant-q" else power @ self.get_buffer(f"{channel}_weights").T
+            for channel in settings.channels
+        ]
+        energies = torch.cat(parts, dim=-1)
         floored = energies + settings.log_offset if settings.log_offset else energies.clamp_min(KALDI_FLOOR)
         return to_log_mel(floored, settings)
 
@@ -101,27 +177,56 @@ class LogMelFilterBank(nn.Module):
         return frames - self.front_end.pre_emphasis * previous
 
     def _centred_frames(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch time frame"]:
-        emphasised = waveform
-        if self.front_end.pre_emphasis:
-            emphasised = waveform[:, 1:] - self.front_end.pre_emphasis * waveform[:, :-1]
         half = self.front_end.n_fft // 2
-        padded = functional.pad(emphasised[:, None], (half, half), mode="reflect")[:, 0]
+        padded = functional.pad(waveform[:, None], (half, half), mode="reflect")[:, 0]
         margin = (self.front_end.n_fft - self.front_end.frame_length) // 2  # the window sits in the middle of the FFT
         n_used = padded.shape[-1] - 2 * margin
         return padded[:, margin : margin + n_used].unfold(-1, self.front_end.frame_length, self.front_end.frame_shift)
 
 
+def band_weights(front_end: FrontEnd, channel: Channel) -> Float[Tensor, "band bin"]:
+    """Weights from FFT bins to the bands of any channel but `constant-q`, the band pass among them."""
+    frequencies = _bin_frequencies(front_end)
+    edges = _scale(front_end, channel).edges(front_end.f_min, front_end.highest, front_end.n_mels)
+    if channel == "gammatone":
+        weights = gammatone_responses(edges[1:-1], frequencies)
+    elif channel == "linear":
+        weights = triangles_in_hertz(edges, frequencies)
+    else:
+        weights = mel_filters(front_end)
+    return weights if front_end.band_pass is None else weights * _pass_band(front_end, frequencies)
+
+
 def mel_filters(front_end: FrontEnd) -> Float[Tensor, "mel bin"]:
-    """Triangular weights from FFT bins to mel bands, linear in HTK's mel; as in Kaldi, the Nyquist bin has none."""
-    n_bins = front_end.n_fft // 2
-    f_max = front_end.f_max if front_end.f_max is not None else front_end.sample_rate / 2
-    low, high = hertz_to_mel(front_end.f_min), hertz_to_mel(f_max)
-    step = (high - low) / (front_end.n_mels + 1)
-    band = torch.arange(front_end.n_mels)[:, None]
-    left, centre, right = (low + (band + i) * step for i in (0.0, 1.0, 2.0))
-    mel = 1127.0 * (1.0 + front_end.sample_rate / front_end.n_fft * torch.arange(n_bins) / 700.0).log()[None]
-    rising, falling = (mel - left) / (centre - left), (right - mel) / (right - centre)  # rounds as Kaldi's code does
-    return functional.pad(torch.minimum(rising, falling).clamp_min(0), (0, 1))
+    """Weights from FFT bins to mel bands, without a band pass."""
+    if front_end.mel_scale == "slaney":
+        edges = SLANEY.edges(front_end.f_min, front_end.highest, front_end.n_mels)
+        return slaney_triangles(edges, _bin_frequencies(front_end))
+    bins = (front_end.sample_rate, front_end.n_fft)
+    return triangles_in_mel(front_end.f_min, front_end.highest, front_end.n_mels, bins)
+
+
+def _bin_frequencies(front_end: FrontEnd) -> Float[Tensor, " bin"]:
+    return front_end.sample_rate / front_end.n_fft * torch.arange(front_end.n_fft // 2 + 1)
+
+
+def _constant_q(front_end: FrontEnd) -> ConstantQ:
+    """Semitones, in which a pure tone has the energy of its FFT bin; of a band pass, each has what its centre has."""
+    centres = constant_q_centres(front_end.f_min, front_end.n_mels)
+    gain = torch.hann_window(front_end.frame_length, periodic=False).sum() * _pass_band(front_end, centres).sqrt()
+    return ConstantQ(centres, gain, front_end.sample_rate, front_end.frame_shift)
+
+
+def _scale(front_end: FrontEnd, channel: Channel) -> Scale:
+    """Along which a channel's bands are evenly spaced."""
+    return {"gammatone": ERB_RATE, "linear": LINEAR}.get(channel, MEL_SCALES[front_end.mel_scale])
+
+
+def _pass_band(front_end: FrontEnd, frequencies: Float[Tensor, " bin"]) -> Float[Tensor, " bin"]:
+    """Power response of the band pass, 1 everywhere where there is none."""
+    if front_end.band_pass is None:
+        return torch.ones_like(frequencies)
+    return butterworth_response(frequencies, front_end.band_pass, BAND_PASS_ORDER, front_end.sample_rate)
 
 
 def to_energies(log_mel: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
@@ -134,23 +239,12 @@ def to_log_mel(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) 
     return (energies.log() - front_end.mean) / front_end.scale
 
 
-def band_centres(front_end: FrontEnd) -> Float[Tensor, " mel"]:
-    """Frequency in hertz at which each mel band's triangle peaks."""
-    f_max = front_end.f_max if front_end.f_max is not None else front_end.sample_rate / 2
-    low, high = hertz_to_mel(front_end.f_min), hertz_to_mel(f_max)
-    step = (high - low) / (front_end.n_mels + 1)
-    return torch.tensor([mel_to_hertz(low + band * step) for band in range(1, front_end.n_mels + 1)])
+def band_centres(front_end: FrontEnd) -> Float[Tensor, " band"]:
+    """Frequency in hertz at which each band peaks, in the order of the features."""
+    return torch.cat([_centres(front_end, channel) for channel in front_end.channels])
 
 
-def hertz_to_mel(frequency: float) -> float:
-    """HTK's mel scale.
-
-    >>> round(hertz_to_mel(1000.0))
-    1000
-    """
-    return 1127.0 * math.log(1.0 + frequency / 700.0)
-
-
-def mel_to_hertz(mel: float) -> float:
-    """The inverse of `hertz_to_mel`."""
-    return 700.0 * (math.exp(mel / 1127.0) - 1.0)
+def _centres(front_end: FrontEnd, channel: Channel) -> Float[Tensor, " band"]:
+    if channel == "constant-q":
+        return constant_q_centres(front_end.f_min, front_end.n_mels)
+    return _scale(front_end, channel).edges(front_end.f_min, front_end.highest, front_end.n_mels)[1:-1]

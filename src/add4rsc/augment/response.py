@@ -50,7 +50,7 @@ N_PLACES = 5
 def draw_response(settings: ResponseAugmentation, front_end: FrontEnd, generator: Generator) -> Float[Tensor, " mel"]:
     """Gain of every band in decibels: a colour, and beyond the cutoff a fall of 24 to 120 dB an octave."""
     places = settings.colour_db * torch.randn(1, 1, N_PLACES, generator=generator)
-    colour = functional.interpolate(places, front_end.n_mels, mode="linear", align_corners=True)[0, 0]
+    colour = functional.interpolate(places, front_end.n_bands, mode="linear", align_corners=True)[0, 0]
     span = settings.highest_cutoff / settings.lowest_cutoff
     cutoff = settings.lowest_cutoff * span ** uniform(generator)
     slope = 24 + 96 * uniform(generator)

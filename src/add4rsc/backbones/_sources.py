@@ -37,6 +37,18 @@ def _torchvision(backbone: str, sha256: str, size: str) -> WeightSource:
     )
 
 
+def _panns(backbone: str, file: str, size: str, sha256: str = "") -> WeightSource:
+    return WeightSource(
+        backbone=backbone,
+        form="panns",
+        url=f"https://zenodo.org/record/3987831/files/{file.replace('=', '%3D')}.pth",
+        licence="CC-BY-4.0",
+        size=size,
+        origin=f"AudioSet, mAP {file.partition('=')[2]}; Kong et al., IEEE/ACM TASLP 2020",
+        sha256=sha256,
+    )
+
+
 WEIGHTS: Mapping[str, WeightSource] = {
     "mn04/audioset": WeightSource(
         backbone="mn04",
@@ -64,7 +76,32 @@ WEIGHTS: Mapping[str, WeightSource] = {
         size="346 MB",
         origin="ImageNet and AudioSet, mAP 0.459; Gong, Chung, Glass, Interspeech 2021",
     ),
+    "ast/audioset-16-16": WeightSource(
+        backbone="ast",
+        form="original",
+        url="https://www.dropbox.com/s/mdsa4t1xmcimia6/audioset_16_16_0.4422.pth?dl=1",
+        licence="BSD-3-Clause",
+        size="350 MB",
+        origin="ImageNet and AudioSet, patches that do not overlap, mAP 0.442; Gong, Chung, Glass, Interspeech 2021",
+    ),
+    "resnest50/imagenet": WeightSource(
+        backbone="resnest50",
+        form="resnest",
+        url="https://github.com/zhanghang1989/ResNeSt/releases/download/weights_step1/resnest50-528c19ca.pth",
+        licence="Apache-2.0; ImageNet's own terms are for research",
+        size="105 MB",
+        origin="ImageNet-1k, top-1 81.0 %; Zhang et al. 2020",
+        sha256="528c19ca",
+    ),
     "resnet18/imagenet": _torchvision("resnet18", "f37072fd", "45 MB"),
     "resnet34/imagenet": _torchvision("resnet34", "b627a593", "83 MB"),
     "resnet50/imagenet": _torchvision("resnet50", "0676ba61", "98 MB"),
+    "panns_cnn6/audioset": _panns("panns_cnn6", "Cnn6_mAP=0.343", "24 MB"),
+    "panns_cnn10/audioset": _panns("panns_cnn10", "Cnn10_mAP=0.380", "25 MB"),
+    "panns_cnn14/audioset": _panns(
+        "panns_cnn14",
+        "Cnn14_mAP=0.431",
+        "327 MB",
+        "0dc499e40e9761ef5ea061ffc77697697f277f6a960894903df3ada000e34b31",
+    ),
 }

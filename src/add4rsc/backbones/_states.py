@@ -10,11 +10,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from add4rsc.backbones._base import AbstractBackbone, State
+from add4rsc.backbones._base import AbstractBackbone, AbstractSourceBackbone, State
 from add4rsc.errors import CheckpointError
 
 TORCH_MAGIC = (b"PK", b"\x80")
 """First bytes of what torch.save writes: a ZIP archive, or in old files a pickle."""
+
+SOURCE_HEAD = "source_head."
+"""With which the names of a classifier's tensors begin in a network that keeps it."""
 
 WRAPPERS = ("state_dict", "model")
 """Under which training scripts nest the tensors."""
@@ -33,12 +36,12 @@ class KeyReport:
 
 
 def compare_keys(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> KeyReport:
-    """Match names and shapes."""
+    """Match names and shapes; a classifier that the network does not keep is left out in silence."""
     common = [name for name in network if name in state]
     return KeyReport(
         matched=tuple(name for name in common if network[name].shape == state[name].shape),
         missing=tuple(name for name in network if name not in state),
-        extra=tuple(name for name in state if name not in network),
+        extra=tuple(name for name in state if name not in network and not name.startswith(SOURCE_HEAD)),
         mis_shaped=tuple(name for name in common if network[name].shape != state[name].shape),
     )
 
@@ -48,8 +51,16 @@ def convert(backbone: type[AbstractBackbone], state: State) -> tuple[str, State]
     for form, converter in backbone.forms.items():
         converted = converter(state)
         if converted is not None:
-            return form, converted
+            return form, converted | _source_head(backbone, form, state)
     return None
+
+
+def _source_head(backbone: type[AbstractBackbone], form: str, state: State) -> State:
+    """The classifier of a published checkpoint under our name, where the backbone could keep it."""
+    if not issubclass(backbone, AbstractSourceBackbone):
+        return {}
+    published = f"{backbone.source_heads[form]}."
+    return {name.replace(published, SOURCE_HEAD): state[name] for name in state if name.startswith(published)}
 
 
 def file_sha256(path: Path) -> str:

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
-from add4rsc.backbones._base import AbstractPatchBackbone, Converter, State
-from add4rsc.errors import CheckpointError
+from add4rsc.backbones._base import AbstractRecutBackbone, AdaptablePart, Converter, State
+from add4rsc.errors import CheckpointError, RecipeError
 
 Grid = tuple[int, int]
 """Patches along mel and along time; patches are flattened in this order."""
@@ -121,6 +121,19 @@ def table_grid(grid: Grid, position_table: PositionTable) -> Grid:
     return (grid[1], grid[0]) if position_table == "transposed" else grid
 
 
+def resize_kernel(kernel: Float[Tensor, "dim 1 mel time"], patch_size: Grid) -> Float[Tensor, "dim 1 mel2 time2"]:
+    """Bring the kernel of patches to another shape: means along an axis that shrinks, bilinearly along one that grows.
+
+    Scaled so that a flat spectrogram gives what it gave before, if one size is a multiple of the other.
+    """
+    source = (kernel.shape[-2], kernel.shape[-1])
+    if source == patch_size:
+        return kernel
+    shrunk = functional.adaptive_avg_pool2d(kernel, (min(source[0], patch_size[0]), min(source[1], patch_size[1])))
+    resized = functional.interpolate(shrunk, size=patch_size, mode="bilinear", align_corners=False)
+    return resized * (source[0] * source[1] / (patch_size[0] * patch_size[1]))
+
+
 class PatchEmbedding(nn.Module):
     """Project overlapping patches of the spectrogram."""
 
@@ -179,7 +192,7 @@ class Block(nn.Module):
 
 
 @backbones.register("ast")
-class AudioSpectrogramTransformer(AbstractPatchBackbone):
+class AudioSpectrogramTransformer(AbstractRecutBackbone):
     """The AST: DeiT-base-distilled on overlapping patches; its features are the mean of the two tokens.
 
     The table of positions belongs to `n_mels` and `n_frames`; for inputs of another length it is resized as they come.
@@ -209,6 +222,11 @@ class AudioSpectrogramTransformer(AbstractPatchBackbone):
         self.position_table: PositionTable = position_table
         patch, step = (patch_size[0], patch_size[1]), (stride[0], stride[1])
         self.grid = ((n_mels - patch[0]) // step[0] + 1, (n_frames - patch[1]) // step[1] + 1)
+        if min(self.grid) < 1:
+            raise RecipeError(
+                f"Patches of {patch[0]} bands and {patch[1]} frames do not fit into {n_mels} bands and {n_frames} "
+                "frames. Make them smaller, or n_mels and n_frames of backbone_options larger."
+            )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, N_TOKENS + self.grid[0] * self.grid[1], dim))
@@ -216,8 +234,15 @@ class AudioSpectrogramTransformer(AbstractPatchBackbone):
         self.blocks = nn.Sequential(*(Block(dim, n_heads) for _ in range(n_layers)))
         self.norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.resizers: Mapping[str, Callable[[Tensor], Tensor]] = {
-            "pos_embed": partial(fit_published_positions, grid=self.grid, position_table=position_table)
+            "pos_embed": partial(fit_published_positions, grid=self.grid, position_table=position_table),
+            "patch_embed.proj.weight": partial(resize_kernel, patch_size=patch),
         }
+        self.adaptable: Mapping[str, AdaptablePart] = {
+            f"blocks.{index}.{name}": part
+            for index in range(n_layers)
+            for name, part in (("attn", AdaptablePart("attention", dim)), ("mlp", AdaptablePart("feed-forward", dim)))
+        }
+        self._size = {"dim": dim, "n_layers": n_layers, "n_heads": n_heads, "n_mels": n_mels, "n_frames": n_frames}
         self._initialise()
 
     @staticmethod
@@ -242,6 +267,24 @@ class AudioSpectrogramTransformer(AbstractPatchBackbone):
             return self.pos_embed
         source, target = (table_grid(a_grid, self.position_table) for a_grid in (self.grid, grid))
         return resize_positions(self.pos_embed, source, target, cuts=self.position_table != "interpolated")
+
+    def with_patch(self, patch_size: Grid, *, resizes: bool = True) -> AbstractRecutBackbone:
+        """A copy with patches of so many bands and frames, which do not overlap.
+
+        Args:
+            patch_size: bands and frames of a patch.
+            resizes: bring kernel and positions to their new shapes; without, those that would change keep a random
+                start, as in the released code of MVST (He et al. 2024, arXiv:2311.09655).
+        """
+        copy = type(self)(patch_size=patch_size, stride=patch_size, position_table=self.position_table, **self._size)
+        state, fresh, kernel = self.state_dict(), copy.state_dict(), "patch_embed.proj.weight"
+        if resizes:
+            resized = {"pos_embed": self.positions(copy.grid), kernel: resize_kernel(state[kernel], patch_size)}
+        else:
+            resized = {"pos_embed": fresh["pos_embed"]} if copy.grid != self.grid else {}
+            resized |= {kernel: fresh[kernel]} if fresh[kernel].shape != state[kernel].shape else {}
+        copy.load_state_dict(state | resized)
+        return copy
 
     def _initialise(self) -> None:
         for table in (self.cls_token, self.dist_token, self.pos_embed):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
-from add4rsc.backbones._base import AbstractBackbone, Converter, State
+from add4rsc.backbones._base import AbstractSourceBackbone, AdaptablePart, Converter, State
 
 
 class Stage(NamedTuple):
@@ -29,6 +29,7 @@ class Stage(NamedTuple):
 
 
 FIRST_CHANNELS, HEAD_CHANNELS = 16, 1280
+N_AUDIOSET_TAGS = 527
 STAGES = (
     Stage(3, 16, 16, False, nn.ReLU, 1),
     Stage(3, 64, 24, False, nn.ReLU, 2),
@@ -121,16 +122,17 @@ def convert_efficientat(state: State) -> State | None:
 
 
 @backbones.register("mn04")
-class MobileNet(AbstractBackbone):
+class MobileNet(AbstractSourceBackbone):
     """MobileNetV3-Large for one input channel, 0.4 times as wide; 713,248 parameters, 512 features.
 
     The features are those of the hidden layer of EfficientAT's classifier. Inputs may have any length.
     """
 
     forms: ClassVar[Mapping[str, Converter]] = {"efficientat": convert_efficientat}
+    source_heads: ClassVar[Mapping[str, str]] = {"efficientat": "classifier.5"}
     tiny: ClassVar[Mapping[str, Any]] = {"width": 0.1}
 
-    def __init__(self, *, width: float = 0.4, dropout: float = 0.2) -> None:
+    def __init__(self, *, width: float = 0.4, dropout: float = 0.2, source_head: bool = False) -> None:
         super().__init__()
         n_channels = [round_channels(width * n) for n in (FIRST_CHANNELS, *(stage.n_out for stage in STAGES))]
         n_last = 6 * n_channels[-1]
@@ -148,7 +150,11 @@ class MobileNet(AbstractBackbone):
             nn.Hardswish(),
             nn.Dropout(dropout),
         )
+        self.source_head = nn.Linear(self.n_features, N_AUDIOSET_TAGS) if source_head else None
 
+        self.adaptable: Mapping[str, AdaptablePart] = {
+            f"features.{index}": AdaptablePart("convolution", n_channels[index]) for index in range(1, len(n_channels))
+        }
         self._initialise()
 
     @staticmethod

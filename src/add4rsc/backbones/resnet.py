@@ -1,11 +1,12 @@
-"""Residual networks for one input channel.
+"""Residual networks for one input channel, or for the three of a picture in colours.
 
 He et al., CVPR 2016 (arXiv:1512.03385), with the stride in the 3x3 convolution of a bottleneck. Parameters are named as
 in torchvision's checkpoints.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
-from add4rsc.backbones._base import AbstractBackbone, Converter, State
+from add4rsc.backbones._base import AbstractSourceBackbone, Converter, State
+
+N_IMAGENET_CLASSES = 1000
 
 HUGGING_FACE_NAMES = (
     (r"^resnet\.", ""),
@@ -29,15 +32,22 @@ HUGGING_FACE_NAMES = (
 
 
 def convert_torchvision(state: State) -> State | None:
-    """A checkpoint of torchvision without its classifier; the kernels of red, green and blue are summed."""
+    """A checkpoint of torchvision without its classifier."""
     if "layer1.0.conv1.weight" not in state:
         return None
     converted = {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
-    if "conv1.weight" in converted:
-        converted["conv1.weight"] = converted["conv1.weight"].sum(dim=1, keepdim=True)
     counts = {re.sub("running_mean$", "num_batches_tracked", name) for name in state if name.endswith("running_mean")}
     missing = sorted(counts - converted.keys())  # checkpoints older than the counter lack it
     return converted | {name: torch.zeros((), dtype=torch.int64) for name in missing}
+
+
+def fit_channels(
+    kernels: Float[Tensor, "out channel row column"], n_channels: int
+) -> Float[Tensor, "out channel2 row column"]:
+    """Kernels for another number of channels: those of all channels summed, and shared out evenly."""
+    if kernels.shape[1] == n_channels:
+        return kernels
+    return kernels.sum(dim=1, keepdim=True).expand(-1, n_channels, -1, -1) / n_channels
 
 
 def convert_hugging_face(state: State) -> State | None:
@@ -101,21 +111,30 @@ def shortcut(n_in: int, n_out: int, stride: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out))
 
 
-class AbstractResNet(AbstractBackbone):
-    """What residual networks share; the image has time along its first axis, as ADD4RSC and Patch-Mix feed it."""
+class AbstractResNet(AbstractSourceBackbone):
+    """What residual networks share; the image has time along its first axis, as ADD4RSC and Patch-Mix feed it.
+
+    With `n_channels=3` they take pictures, `batch channel time mel`, and keep the kernels of pretrained weights for
+    red, green and blue; with one channel those are summed.
+    """
 
     forms: ClassVar[Mapping[str, Converter]] = {
         "torchvision": convert_torchvision,
         "hugging-face": convert_hugging_face,
     }
-    tiny: ClassVar[Mapping[str, Any]] = {"width": 8}
+    source_heads: ClassVar[Mapping[str, str]] = {"torchvision": "fc", "hugging-face": "classifier.1"}
+    tiny: ClassVar[Mapping[str, Any]] = {"width": 16}  # 8: torch 2.13's 1x1 stride-2 gradient writes past its memory
 
     block: ClassVar[type[BasicBlock] | type[Bottleneck]]
     n_blocks: ClassVar[tuple[int, int, int, int]]
 
-    def __init__(self, *, width: int = 64) -> None:
+    def __init__(self, *, width: int = 64, n_channels: int = 1, source_head: bool = False) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
+        self.n_channels = n_channels
+        self.resizers: Mapping[str, Callable[[Tensor], Tensor]] = {
+            "conv1.weight": partial(fit_channels, n_channels=n_channels)
+        }
+        self.conv1 = nn.Conv2d(n_channels, width, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.n_features = width
@@ -123,6 +142,7 @@ class AbstractResNet(AbstractBackbone):
         self.layer2 = self._stage(2 * width, self.n_blocks[1], stride=2)
         self.layer3 = self._stage(4 * width, self.n_blocks[2], stride=2)
         self.layer4 = self._stage(8 * width, self.n_blocks[3], stride=2)
+        self.source_head = nn.Linear(self.n_features, N_IMAGENET_CLASSES) if source_head else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -132,9 +152,10 @@ class AbstractResNet(AbstractBackbone):
         first = self.block(n_in, n_inner, stride)
         return nn.Sequential(first, *(self.block(self.n_features, n_inner, 1) for _ in range(n_blocks - 1)))
 
-    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch feature"]:
+    def forward(self, log_mel: Float[Tensor, "batch *channel time mel"]) -> Float[Tensor, "batch feature"]:
         """Summarise each cycle."""
-        image = log_mel[:, None].clone(memory_format=torch.channels_last)
+        image = log_mel if log_mel.ndim == 4 else log_mel[:, None]
+        image = image.clone(memory_format=torch.channels_last)
         image = self.maxpool(self.bn1(self.conv1(image)).relu())
         return self.layer4(self.layer3(self.layer2(self.layer1(image)))).mean(dim=(2, 3))
 

@@ -1,12 +1,14 @@
 """A small convolutional network of our own, for the demonstration and for tests; it has no published weights."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
-from add4rsc.backbones._base import AbstractBackbone
+from add4rsc.backbones._base import AbstractBackbone, AdaptablePart
 
 CHANNELS = (16, 32, 48, 64)
 
@@ -29,6 +31,9 @@ class SmallCnn(AbstractBackbone):
         super().__init__()
         self.blocks = nn.Sequential(*map(block, (1, *CHANNELS[:-1]), CHANNELS))
         self.n_features = 2 * CHANNELS[-1]
+        self.adaptable: Mapping[str, AdaptablePart] = {
+            f"blocks.{index}": AdaptablePart("convolution", n) for index, n in enumerate(CHANNELS)
+        }
 
     @staticmethod
     def front_end() -> FrontEnd:

@@ -17,6 +17,7 @@ from add4rsc.backbones import backbones
 from add4rsc.backbones._base import AbstractBackbone, State
 from add4rsc.backbones._sources import WEIGHTS, WeightSource
 from add4rsc.backbones._states import (
+    SOURCE_HEAD,
     KeyReport,
     compare_keys,
     content_sha256,
@@ -246,6 +247,11 @@ def _require_all(what: str, report: KeyReport, allowed: Collection[str]) -> None
     mis_shaped = [name for name in report.mis_shaped if name not in allowed]
     problems = [f"{len(missing)} tensors are missing ({_listed(missing)})"] if missing else []
     problems += [f"{len(mis_shaped)} have another shape ({_listed(mis_shaped)})"] if mis_shaped else []
+    if missing and not mis_shaped and all(name.startswith(SOURCE_HEAD) for name in missing):
+        raise CheckpointError(
+            f"{what}: the classifier is missing. Weights that an older version imported lack it: "
+            "run add4rsc weights import FILE once more."
+        )
     if problems:
         raise CheckpointError(
             f"{what}: {' and '.join(problems)}; {len(report.matched)} fit. Check that the file is of this backbone and "

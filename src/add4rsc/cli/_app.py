@@ -25,6 +25,7 @@ VERBS = (
     "listing",
     "training",
     "ablation",
+    "benchmark",
     "evaluation",
     "testing",
     "prediction",

@@ -22,6 +22,16 @@ def find_recipe(name: str, config: Path | None, changes: list[str]) -> Recipe:
     recipe = recipes.get(name)()
     if config is not None:
         recipe = _change(recipe, _read_mapping(config))
+    return change_by_options(recipe, changes)
+
+
+def change_by_options(recipe: Recipe, changes: list[str]) -> Recipe:
+    """A recipe with the keys of `--set` changed.
+
+    Raises:
+        RecipeError: for a key or value that does not fit.
+        WrongUsageError: for a change that is not KEY=VALUE.
+    """
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:

@@ -18,8 +18,8 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectro
 from add4rsc.engine.features import FeatureStore
 from add4rsc.recipe import Recipe
 
-Item = tuple[int, Float[Tensor, "time mel"]] | tuple[int, Float[Tensor, "time mel"], Float[Tensor, "time mel"]]
-"""Index and features of a cycle, and its features without noise where they are asked for."""
+Item = tuple[int, dict[str, Float[Tensor, "time mel"]]]
+"""Index of a cycle and its features by the names that `Batch` has for them: `log_mel`, `clean`, `second`."""
 
 
 def seeded(*parts: int | str) -> Generator:
@@ -32,12 +32,19 @@ class CycleFeatures(Dataset[Item]):
     """Index and features of a cycle, augmented with what (seed, epoch, index) draw: its scene first, then masks."""
 
     def __init__(
-        self, store: FeatureStore, augmentation: SpectrogramAugmentation, seed: int, scene: Scene | None = None
+        self,
+        store: FeatureStore,
+        augmentation: SpectrogramAugmentation,
+        seed: int,
+        scene: Scene | None = None,
+        *,
+        n_views: int = 1,
     ) -> None:
         self.store = store
         self.augmentation = augmentation
         self.seed = seed
         self.scene = scene
+        self.n_views = n_views
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -47,18 +54,26 @@ class CycleFeatures(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """One cycle."""
         log_mel = torch.from_numpy(self._drawn(index).features(index))
-        if self.scene is None:
-            return index, self._masked(log_mel, index)
-        views = self.scene.hear(log_mel, lambda kind: seeded(kind, self.seed, self.epoch, index))
-        heard, *twin = [self._masked(view, index) for view in views]
-        return (index, heard, twin[0]) if twin else (index, heard)
+        heard, *twin = [log_mel] if self.scene is None else self._heard(self.scene, log_mel, index, "")
+        views = {"log_mel": self._masked(heard, index)}
+        if twin:
+            views["clean"] = self._masked(twin[0], index)
+        if self.n_views == 2:
+            again = log_mel if self.scene is None else self._heard(self.scene, log_mel, index, AGAIN)[0]
+            views["second"] = self._masked(again, index, AGAIN)
+        return index, views
 
-    def _masked(self, log_mel: Float[Tensor, "time mel"], index: int) -> Float[Tensor, "time mel"]:
-        """The same masks, shift and level for a cycle and its twin."""
+    def _heard(self, scene: Scene, log_mel: Float[Tensor, "time mel"], index: int, view: str) -> list[Tensor]:
+        """The cycle in its scene, and its twin without noise where there are twins."""
+        return scene.hear(log_mel, lambda kind: seeded(kind + view, self.seed, self.epoch, index))
+
+    def _masked(self, log_mel: Float[Tensor, "time mel"], index: int, view: str = "") -> Float[Tensor, "time mel"]:
+        """The same masks, shift and level for a cycle and its twin; others for its second view."""
         if self.augmentation.is_off:
             return log_mel
+        draw = (view,) if view else ()
         for epoch in self._lasting_epochs(index):
-            log_mel = augment_spectrogram(log_mel, self.augmentation, seeded(self.seed, epoch, index))
+            log_mel = augment_spectrogram(log_mel, self.augmentation, seeded(*draw, self.seed, epoch, index))
         return log_mel
 
     def _lasting_epochs(self, index: int) -> list[int]:
@@ -79,6 +94,9 @@ class CycleFeatures(Dataset[Item]):
             return 0
         return int(torch.randint(len(self.store.copies) + 1, (), generator=seeded("copy", self.seed, epoch, index)))
 
+
+AGAIN = " again"
+"""Part of the seeds of a cycle's second view."""
 
 NO_AUGMENTATION = SpectrogramAugmentation()
 
@@ -112,10 +130,10 @@ def process_share(batch: Sequence[int], rank: int, n_processes: int) -> list[int
 
 def load_batches(
     dataset: CycleFeatures, batches: Sequence[Sequence[int]], n_workers: int
-) -> Iterator[tuple[Int[Tensor, " batch"], Float[Tensor, "batch time mel"], *tuple[Tensor, ...]]]:
+) -> Iterator[tuple[Int[Tensor, " batch"], dict[str, Float[Tensor, "batch time mel"]]]]:
     """Load batches one after another, in `n_workers` further processes if that is not 0.
 
-    Each is the cycles' indices, their features, and those without noise where the data set has them.
+    Each is the cycles' indices and their features, as `Item` has them.
     """
     yield from DataLoader(
         dataset,
@@ -125,13 +143,18 @@ def load_batches(
     )
 
 
-def class_weights(labels: Int[ndarray, " cycle"], n_classes: int, kind: str) -> Float[Tensor, " class"]:
+def class_weights(
+    labels: Int[ndarray, " cycle"], n_classes: int, kind: str | tuple[float, ...]
+) -> Float[Tensor, " class"]:
     """Loss weight of every class, with mean 1 over the training cycles; 0 for a class without any.
 
     >>> class_weights(np.array([0, 0, 0, 1]), 2, "inverse").tolist()
     [0.666..., 2.0]
     """
     counts = np.bincount(labels, minlength=n_classes).astype(np.float64)
-    power = {"none": 0.0, "square-root": 0.5, "inverse": 1.0}[kind]
-    weights = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    if isinstance(kind, str):
+        ratios = np.maximum(counts, 1) ** -{"none": 0.0, "square-root": 0.5, "inverse": 1.0}[kind]
+    else:
+        ratios = np.array([*kind, *[kind[-1]] * n_classes])[:n_classes]
+    weights = np.where(counts > 0, ratios, 0.0)
     return torch.from_numpy(weights * len(labels) / (weights * counts).sum()).float()

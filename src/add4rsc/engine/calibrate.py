@@ -14,6 +14,7 @@ from scipy.special import log_softmax, softmax
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.windows import split_cycles
 from add4rsc.errors import SplitError
 from add4rsc.metrics.calibration import expected_calibration_error, reliability_bins
 from add4rsc.protocol.split import make_split
@@ -84,6 +85,7 @@ def validation_logits(
             f"{run.folder} kept no validation patients to calibrate on. "
             "Export with --calibration none, or train with --set validation_share=0.2."
         )
+    cycles, _ = split_cycles(cycles, recipe.crop)  # each window is calibrated by itself, before they vote
     store = prepare_features(cycles, recipe.crop, run.front_end, cache_folder())
     rows = []
     with torch.inference_mode():

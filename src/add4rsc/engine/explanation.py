@@ -12,8 +12,9 @@ from torch import Tensor
 
 from add4rsc.add.attention import DifferentialAttention
 from add4rsc.add.layer import AddLayer, resize_log_mel
+from add4rsc.audio.bands import hertz_to_mel
 from add4rsc.audio.crop import crop_cycle, fade_recording
-from add4rsc.audio.frontend import LogMelFilterBank, hertz_to_mel
+from add4rsc.audio.frontend import LogMelFilterBank
 from add4rsc.audio.io import read_info, read_waveform
 from add4rsc.datasets._icbhi_files import read_annotation as read_icbhi
 from add4rsc.datasets._sprsound_files import read_annotation as read_sprsound

@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -18,10 +18,12 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
+from add4rsc.audio.crop import Crop, crop_cycle, cut_cycle, fade_recording, fit_length
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
-from add4rsc.audio.io import read_waveform
+from add4rsc.audio.spectrum_correction import read_recording
+from add4rsc.augment.padding import pad_smartly
 from add4rsc.augment.waveform import WaveformAugmentation, augment_waveform
+from add4rsc.engine.windows import Windows, split_cycles
 from add4rsc.errors import AnnotationError
 from add4rsc.storage import write_atomically
 from add4rsc.terms import Recording, RespiratoryCycle
@@ -44,9 +46,11 @@ class FeatureStore:
     rows: tuple[int, ...]
     copies: tuple["FeatureStore", ...] = ()
     """The same cycles with their waveforms changed, for training alone."""
+    windows: Windows | None = None
+    """Where what is stored are not cycles but windows of them, whose predictions come together: whose they are."""
 
     def __len__(self) -> int:
-        """Number of cycles."""
+        """Number of cycles, or of windows."""
         return len(self.files)
 
     def features(self, index: int) -> Float[ndarray, "time mel"]:
@@ -65,8 +69,21 @@ class ChangedCopy:
         self, waveform: Float[ndarray, " sample"], sample_rate: int, cycle: str, crop: Crop
     ) -> Float[ndarray, " crop"]:
         """Change a cropped cycle and bring it back to the crop's length."""
-        changed = augment_waveform(waveform, self.augmentation, self._generator(cycle))
+        changed = augment_waveform(waveform, self.augmentation, self._generator(cycle), sample_rate)
         return crop_cycle(changed, sample_rate, 0.0, (len(changed) + 0.5) / sample_rate, crop)
+
+    def fill(
+        self,
+        cycle: RespiratoryCycle,
+        cut: Float[ndarray, " cut"],
+        others: Sequence[ndarray],
+        n_samples: int,
+        sample_rate: int,
+    ) -> Float[ndarray, " crop"]:
+        """Change a cycle that was not filled up yet, and fill it with itself or with others of its class."""
+        generator = self._generator(cycle.cycle_id)
+        changed = augment_waveform(cut[:n_samples], self.augmentation, generator, sample_rate)
+        return pad_smartly(changed if len(changed) else cut, n_samples, others, generator)
 
     def move(self, start: float, end: float, length: float, cycle: str) -> tuple[float, float]:
         """Other boundaries of a cycle, as somebody else or a segmenter might have set them; no less than half of it."""
@@ -121,6 +138,17 @@ def prepare_features(
     return FeatureStore(tuple(files), tuple(rows))
 
 
+def prepare_windows(cycles: Sequence[RespiratoryCycle], crop: Crop, front_end: FrontEnd, folder: Path) -> FeatureStore:
+    """Like `prepare_features`, for a test: of cycles longer than the crop, all windows that it asks for.
+
+    Raises:
+        AudioError: if a recording cannot be read.
+        AnnotationError: if a cycle lies outside its recording.
+    """
+    parts, windows = split_cycles(cycles, crop)
+    return replace(prepare_features(parts, crop, front_end, folder), windows=windows)
+
+
 def by_recording(cycles: Sequence[RespiratoryCycle]) -> Iterator[tuple[Recording, list[int]]]:
     """Indices of the cycles of each recording, in order of time."""
     order = sorted(range(len(cycles)), key=lambda index: (str(cycles[index].recording.path), cycles[index].start))
@@ -137,47 +165,72 @@ def _prepare_recording(
     folder: Path,
     copy: ChangedCopy | None,
 ) -> Path:
-    times = [(cycle.start, cycle.end) for cycle in cycles]
-    path = folder / f"{_key(recording.path, times, crop, filter_bank.front_end, copy)}.npy"
+    path = folder / f"{_key(recording, cycles, crop, filter_bank.front_end, copy)}.npy"
     if not path.exists():
-        features = _compute(recording.path, times, crop, filter_bank, copy)
+        features = _compute(recording, cycles, crop, filter_bank, copy)
         write_atomically(path, lambda file: np.save(file, features))
     return path
 
 
 def _key(
-    path: Path, times: list[tuple[float, float]], crop: Crop, front_end: FrontEnd, copy: ChangedCopy | None
+    recording: Recording, cycles: Sequence[RespiratoryCycle], crop: Crop, front_end: FrontEnd, copy: ChangedCopy | None
 ) -> str:
-    settings = [FORMAT, times, crop.model_dump(exclude_none=True), front_end.model_dump()]
+    times = [(cycle.start, cycle.end) for cycle in cycles]
+    settings = [FORMAT, times, crop.model_dump(exclude_none=True, exclude={"windows"}), front_end.stated()]
     if copy is not None:
         changes = copy.augmentation.model_dump(exclude={"copies", "joined_scale"}, exclude_defaults=True)
-        settings += [changes, copy.number, path.stem]
+        settings += [changes, copy.number, recording.path.stem]
+        settings += [[cycle.annotation for cycle in cycles]] if copy.augmentation.padding == "smart" else []
+    if recording.gains:
+        settings += ["gains", recording.gains]
     digest = hashlib.sha256(json.dumps(settings).encode())
-    if path.is_file():
-        digest.update(path.read_bytes())
+    if recording.path.is_file():
+        digest.update(recording.path.read_bytes())
     return digest.hexdigest()[:40]
 
 
 def _compute(
-    path: Path,
-    times: list[tuple[float, float]],
+    recording: Recording,
+    cycles: Sequence[RespiratoryCycle],
     crop: Crop,
     filter_bank: LogMelFilterBank,
     copy: ChangedCopy | None,
 ) -> Float[ndarray, "cycle time mel"]:
     sample_rate = filter_bank.front_end.sample_rate
-    waveform = fade_recording(read_waveform(path, sample_rate), sample_rate, crop)
-    names = [f"{path.stem}@{round(start * 1000)}" for start, _ in times]
+    times = [(cycle.start, cycle.end) for cycle in cycles]
+    waveform = fade_recording(read_recording(recording, sample_rate), sample_rate, crop)
+    names = [f"{recording.path.stem}@{round(start * 1000)}" for start, _ in times]
     if copy is not None:
         length = len(waveform) / sample_rate
         times = [copy.move(start, end, length, name) for (start, end), name in zip(times, names, strict=True)]
     try:
-        cropped = [crop_cycle(waveform, sample_rate, start, end, crop) for start, end in times]
+        cut = [cut_cycle(waveform, sample_rate, start, end) for start, end in times]
     except ValueError as error:
         raise AnnotationError(
-            path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)"
+            recording.path, f"has a cycle with {error}", "Correct its annotation (`add4rsc data verify`)"
         ) from error
-    if copy is not None:
-        cropped = [copy.change(each, sample_rate, name, crop) for each, name in zip(cropped, names, strict=True)]
+    if copy is not None and copy.augmentation.padding == "smart":
+        cropped = _fill_smartly(cycles, cut, sample_rate, crop, copy)
+    else:
+        cropped = [fit_length(each, sample_rate, crop) for each in cut]
+        if copy is not None:
+            cropped = [copy.change(each, sample_rate, name, crop) for each, name in zip(cropped, names, strict=True)]
     with torch.inference_mode():
         return filter_bank(torch.from_numpy(np.stack(cropped))).numpy()
+
+
+def _fill_smartly(
+    cycles: Sequence[RespiratoryCycle],
+    cut: Sequence[ndarray],
+    sample_rate: int,
+    crop: Crop,
+    copy: ChangedCopy,
+) -> list[Float[ndarray, " crop"]]:
+    """Changed copies of a recording's cycles, filled up with each other where they are of one class."""
+
+    def others(index: int) -> list[ndarray]:
+        wanted = cycles[index].annotation
+        return [cut[other] for other, each in enumerate(cycles) if other != index and each.annotation == wanted]
+
+    n_samples = crop.n_samples(sample_rate)
+    return [copy.fill(cycle, cut[index], others(index), n_samples, sample_rate) for index, cycle in enumerate(cycles)]

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +34,13 @@ from add4rsc.engine.optimise import (
     half_step,
     learning_rate_share,
     set_learning_rate,
+    sharpest_nearby,
 )
 from add4rsc.engine.predict import predict_probabilities
 from add4rsc.engine.progress import TrainingProgress
 from add4rsc.engine.steps import STEPS, StepLog, describe_gradient
 from add4rsc.errors import DivergedError, SplitError, WrongUsageError
-from add4rsc.methods._base import Batch
+from add4rsc.methods._base import AbstractPreparedMethod, Batch, TrainingCycles
 from add4rsc.metrics.icbhi import icbhi_score
 from add4rsc.protocol.selection import Selection, select_epoch
 from add4rsc.recipe import Recipe
@@ -53,6 +54,8 @@ class LabelledFeatures:
 
     store: FeatureStore
     labels: Int[ndarray, " cycle"]
+    groups: dict[str, Int[torch.Tensor, " cycle"]] = field(default_factory=dict)
+    """Codes of what is known of the recordings, for training alone."""
 
 
 @dataclass(frozen=True)
@@ -138,10 +141,23 @@ def _prepare(
     raw_optimiser = build_optimiser(module, recipe.optimiser)
     model, optimiser = fabric.setup(module, raw_optimiser)
     model.mark_forward_method("losses")
+    if isinstance(module, AbstractPreparedMethod) and not (folder / STATE_FILE).exists():
+        module.prepare(_training_cycles(fabric, data.train), seeded("prepare", seed))
     state = TrainingState(module, raw_optimiser, build_average(module, recipe.averaging), [])
     if (folder / STATE_FILE).exists():
         fabric.strategy.precision.load_state_dict(load_state(folder / STATE_FILE, state))
     return state, model, optimiser
+
+
+def _training_cycles(fabric: Fabric, train: LabelledFeatures) -> TrainingCycles:
+    """The training cycles as a method may look at them, on the network's device."""
+
+    def load(indices: Sequence[int]) -> Float[torch.Tensor, "batch time mel"]:
+        features = np.stack([train.store.features(index) for index in indices])
+        return fabric.to_device(torch.from_numpy(features))
+
+    groups = {name: fabric.to_device(codes) for name, codes in train.groups.items()}
+    return TrainingCycles(fabric.to_device(torch.from_numpy(train.labels)), groups, load)
 
 
 @dataclass(frozen=True)
@@ -193,17 +209,25 @@ def _local_batches(
     """This process' share of every batch, and each cycle's weight in the mean over the whole batch."""
     fabric, data = epoch.fabric, epoch.data
     mine = [process_share(batch, fabric.global_rank, fabric.world_size) for batch in batches]
-    cycles = CycleFeatures(data.train.store, epoch.recipe.augmentation, epoch.seed, data.scene)
+    cycles = CycleFeatures(
+        data.train.store, epoch.recipe.augmentation, epoch.seed, data.scene, n_views=epoch.recipe.views
+    )
     cycles.epoch = epoch.index
     labels = torch.from_numpy(data.train.labels)
     loader = load_batches(cycles, mine, epoch.settings.n_workers)
-    for whole, (indices, log_mel, *twin) in zip(batches, loader, strict=True):
+    for step, (whole, (indices, features)) in enumerate(zip(batches, loader, strict=True)):
         total = weights[labels[list(whole)]].sum().clamp_min(1e-12)
         own = labels[indices]
         # processes average their gradients, so each counts its share of the whole batch world_size times
         is_own = fabric.global_rank < len(whole)
         cycle_weights = weights[own] * is_own * fabric.world_size / total
-        yield Batch(*fabric.to_device((log_mel, own, *twin))), fabric.to_device(cycle_weights)
+        batch = Batch(
+            labels=fabric.to_device(own),
+            groups={name: fabric.to_device(codes[indices]) for name, codes in data.train.groups.items()},
+            progress=(epoch.index + step / len(batches)) / epoch.recipe.epochs,
+            **{name: fabric.to_device(view) for name, view in features.items()},
+        )
+        yield batch, fabric.to_device(cycle_weights)
 
 
 def _step(
@@ -217,8 +241,29 @@ def _step(
     """One step; returns the value of the loss and of each term on this process' cycles."""
     model, optimiser = trained
     fabric, recipe = epoch.fabric, epoch.recipe
-    generator = seeded("step", epoch.seed, epoch.index, step)
     move_back = half_step(state.module, recipe.averaging)  # before the forward pass, which moves the buffers
+    with _repeated_draws(recipe.optimiser.sharpness_radius is not None):
+        terms = _backward(epoch, model, batch, cycle_weights, step)
+    if recipe.optimiser.sharpness_radius is not None:
+        with sharpest_nearby(state.module, recipe.optimiser.sharpness_radius):
+            _backward(epoch, model, batch, cycle_weights, step)
+    gradient = describe_gradient(state.module, _loss_scale(fabric))
+    if recipe.optimiser.clip_norm is not None:
+        fabric.clip_gradients(model, optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False)
+    optimiser.step()
+    optimiser.zero_grad()
+    move_back()
+    if state.average is not None:
+        state.average.update_parameters(state.module)
+    return terms | gradient
+
+
+def _backward(
+    epoch: _Epoch, model: _FabricModule, batch: Batch, cycle_weights: Float[torch.Tensor, " batch"], step: int
+) -> dict[str, float]:
+    """Find the gradient of a step; returns the value of the loss and of each term on this process' cycles."""
+    fabric = epoch.fabric
+    generator = seeded("step", epoch.seed, epoch.index, step)
     with fabric.autocast():  # Fabric enters it by itself for `forward` alone, unless there are several processes
         losses = model.losses(batch, generator)
     terms = {name: (term.float() * cycle_weights).sum() for name, term in losses.items()}
@@ -229,15 +274,17 @@ def _step(
             "Try a lower learning rate (--set optimiser.learning_rate=...) or --set precision=32-true."
         )
     fabric.backward(loss)
-    gradient = describe_gradient(state.module, _loss_scale(fabric))
-    if recipe.optimiser.clip_norm is not None:
-        fabric.clip_gradients(model, optimiser, max_norm=recipe.optimiser.clip_norm, error_if_nonfinite=False)
-    optimiser.step()
-    optimiser.zero_grad()
-    move_back()
-    if state.average is not None:
-        state.average.update_parameters(state.module)
-    return {"loss": loss.item(), **{f"loss_{name}": value.item() for name, value in terms.items()}, **gradient}
+    return {"loss": loss.item(), **{f"loss_{name}": value.item() for name, value in terms.items()}}
+
+
+@contextmanager
+def _repeated_draws(repeated: bool) -> Iterator[None]:
+    """Whether what follows is to draw the same as what is done inside."""
+    if not repeated:
+        yield
+        return
+    with torch.random.fork_rng():
+        yield
 
 
 def _loss_scale(fabric: Fabric) -> float:

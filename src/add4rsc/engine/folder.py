@@ -9,6 +9,8 @@ from add4rsc.recipe import Recipe
 from add4rsc.storage import write_json, write_text
 
 SUMMARY, RECIPE, RUN, PREDICTIONS = "summary.json", "recipe.json", "run.json", "predictions.csv"
+VALIDATION = "validation.csv"
+"""Predictions of the validation patients, by the weights that were chosen: what may be tuned on is in this table."""
 
 
 def claim_folder(folder: Path, recipe: Recipe, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
@@ -64,13 +66,14 @@ def _differences(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> list[str
 
 def _clear(folder: Path) -> None:
     """Delete what a run has written, and nothing else."""
-    for pattern in ("checkpoint/*.safetensors", "*.json", "*.csv", "model.safetensors"):
+    of_devices = ("device-*/**/*.safetensors", "device-*/**/*.csv")
+    for pattern in ("checkpoint/*.safetensors", "*.json", "*.csv", "model.safetensors", *of_devices):
         _remove(folder, pattern)
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Delete what a killed process was writing: files under the temporary names of `write_atomically`."""
-    for place in ("", "checkpoint/"):
+    for place in ("", "checkpoint/", "device-*/**/"):
         _remove(folder, f"{place}.*.{'?' * 32}")
 
 

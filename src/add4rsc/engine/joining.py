@@ -12,14 +12,14 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from add4rsc.audio.crop import Crop, cut_cycle, fade_recording, fit_length
+from add4rsc.audio.crop import Crop, cut_cycle, fade_recording, fit_length, shorten
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
-from add4rsc.audio.io import read_waveform
+from add4rsc.audio.spectrum_correction import read_recording
 from add4rsc.augment.joining import JoinedCycle, draw_joined, joining_rules
 from add4rsc.engine.features import FORMAT, FeatureStore, by_recording
 from add4rsc.recipe import Recipe
 from add4rsc.storage import write_atomically
-from add4rsc.terms import RespiratoryCycle
+from add4rsc.terms import Recording, RespiratoryCycle
 
 CYCLES_PER_FILE = 64
 """26 MB of 8 s at 128 mel bands."""
@@ -92,19 +92,19 @@ def _join(
 
 
 def _read_cycles(cycles: Sequence[RespiratoryCycle], settings: tuple[Crop, FrontEnd]) -> list[Float[ndarray, " cut"]]:
-    """The sound of every cycle, no longer than a crop, since nothing after that is heard."""
+    """The sound of every cycle, no longer than a crop, since no more of it is heard."""
     crop, sample_rate = settings[0], settings[1].sample_rate
     sounds: dict[int, Float[ndarray, " cut"]] = {}
 
-    def read(group: tuple[Path, list[int]]) -> None:
-        path, members = group
-        waveform = fade_recording(read_waveform(path, sample_rate), sample_rate, crop)
+    def read(group: tuple[Recording, list[int]]) -> None:
+        recording, members = group
+        waveform = fade_recording(read_recording(recording, sample_rate), sample_rate, crop)
         for index in members:
             cycle = cut_cycle(waveform, sample_rate, cycles[index].start, cycles[index].end)
-            sounds[index] = cycle[: crop.n_samples(sample_rate)].copy()
+            sounds[index] = shorten(cycle, crop.n_samples(sample_rate), crop).copy()
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(read, ((recording.path, members) for recording, members in by_recording(cycles))))
+        list(pool.map(read, by_recording(cycles)))
     return [sounds[index] for index in range(len(cycles))]
 
 
@@ -121,9 +121,9 @@ def _key(
     """Hash of everything that the features depend on."""
     crop, front_end = settings
     parts = [
-        [contents[cycle.recording.path], cycle.start, cycle.end]
+        [contents[cycle.recording.path], cycle.start, cycle.end, *cycle.recording.gains]
         for pair in group
         for cycle in (cycles[pair.first], cycles[pair.second])
     ]
-    stated = ["joined", FORMAT, parts, crop.model_dump(exclude_none=True), front_end.model_dump()]
+    stated = ["joined", FORMAT, parts, crop.model_dump(exclude_none=True, exclude={"windows"}), front_end.stated()]
     return hashlib.sha256(json.dumps(stated).encode()).hexdigest()[:40]

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.engine.checkpoint import load_tensors
+from add4rsc.engine.decision import OFFSET, add_offset
 from add4rsc.engine.model import MODEL, build_method, resolve_front_end
 from add4rsc.errors import CheckpointError, RunFolderError
 from add4rsc.methods._base import AbstractMethod
@@ -22,7 +23,7 @@ class TrainedRun:
     recipe: Recipe
     classes: tuple[str, ...]
     network: AbstractMethod
-    """In evaluation mode, on the CPU."""
+    """In evaluation mode, on the CPU; its logits have the offset that the recipe's `decision_offset` asked for."""
 
     @property
     def front_end(self) -> FrontEnd:
@@ -62,4 +63,5 @@ def load_run(folder: Path) -> TrainedRun:
             f"{path}: its tensors are not those of its recipe ({str(error).splitlines()[-1].strip()}). "
             "It was changed, or written by another version: train again."
         ) from error
+    add_offset(network, float(metadata.get(OFFSET, 0.0)))
     return TrainedRun(folder, recipe, classes, network.eval())

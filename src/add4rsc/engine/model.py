@@ -41,7 +41,7 @@ def build_method(recipe: Recipe, n_classes: int, *, pretrained: bool = True) -> 
         raise RecipeError(f"Backbone '{recipe.backbone}' does not take these backbone_options: {error}.") from error
     if pretrained and recipe.weights is not None and recipe.start_from is None:
         _load_pretrained(backbone, recipe)
-    network = method.create(backbone, resolve_front_end(recipe).n_mels, n_classes, options)
+    network = method.create(backbone, resolve_front_end(recipe).n_bands, n_classes, options)
     if pretrained and recipe.start_from is not None:
         _start_from(network, Path(recipe.start_from))
     return network
@@ -66,12 +66,12 @@ def _load_pretrained(backbone: AbstractBackbone, recipe: Recipe) -> None:
 
 
 def _start_from(network: AbstractMethod, folder: Path) -> None:
-    """Take over the network of a run, which must be of the same shape.
+    """Take over the network of a run folder, or of a file in one, which must be of the same shape.
 
     Raises:
         CheckpointError: if there is none, or it does not fit.
     """
-    tensors, _ = load_tensors(folder / MODEL)
+    tensors, _ = load_tensors(folder if folder.is_file() else folder / MODEL)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -1,26 +1,10 @@
 """Batch normalisation over all processes, on any device (torch's own works on GPUs alone)."""
 
 import torch
-import torch.distributed
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd import Function
 
-
-class _SumOverProcesses(Function):
-    """The sum of a tensor over all processes; its gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(_context: object, local: Float[Tensor, " entry"]) -> Float[Tensor, " entry"]:
-        """Add up."""
-        total = local.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_context: object, gradient: Float[Tensor, " entry"]) -> Float[Tensor, " entry"]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Add up the gradients."""
-        return _SumOverProcesses.forward(_context, gradient)
+from add4rsc.methods._contrast import SumOverProcesses
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
@@ -30,36 +14,64 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self,
         input: Float[Tensor, "batch channel height width"],  # noqa: A002
     ) -> Float[Tensor, "batch channel height width"]:
-        """Normalise with the moments of all processes in training, with the moving ones otherwise.
+        """Normalise with the moments of all processes in training, with the moving ones otherwise."""
+        return _normalise_together(self, input) if self.training else super().forward(input)
 
-        Half precision is widened: a sum of squares would leave its range.
-        """
+
+class SharedBatchNorm1d(nn.BatchNorm1d):
+    """The same for feature vectors."""
+
+    def forward(
+        self,
+        input: Float[Tensor, "batch channel"],  # noqa: A002
+    ) -> Float[Tensor, "batch channel"]:
+        """Normalise with the moments of all processes in training, with the moving ones otherwise."""
         if not self.training:
             return super().forward(input)
-        n_channels, wide = input.shape[1], input.float()
-        count = torch.full((1,), input.numel() / n_channels, device=input.device)
-        local = torch.cat([wide.sum(dim=(0, 2, 3)), wide.square().sum(dim=(0, 2, 3)), count])
-        total, squares, number = _SumOverProcesses.apply(local).split([n_channels, n_channels, 1])
-        mean = total / number
-        variance = (squares / number - mean.square()).clamp_min(0)
-        self._update_moving(mean.detach(), (variance * number / (number - 1)).detach())
-        scale = self.weight * (variance + self.eps).rsqrt()
-        return (wide * scale[:, None, None] + (self.bias - mean * scale)[:, None, None]).to(input.dtype)
+        return _normalise_together(self, input[:, :, None, None])[:, :, 0, 0]
 
-    def _update_moving(self, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]) -> None:
-        if self.running_mean is None or self.running_var is None or self.momentum is None:
-            return
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked += 1
+
+def _normalise_together(
+    layer: nn.BatchNorm1d | nn.BatchNorm2d, maps: Float[Tensor, "batch channel height width"]
+) -> Float[Tensor, "batch channel height width"]:
+    """Normalise with the moments of all processes.
+
+    Half precision is widened: a sum of squares would leave its range.
+    """
+    n_channels, wide = maps.shape[1], maps.float()
+    count = torch.full((1,), maps.numel() / n_channels, device=maps.device)
+    local = torch.cat([wide.sum(dim=(0, 2, 3)), wide.square().sum(dim=(0, 2, 3)), count])
+    total, squares, number = SumOverProcesses.apply(local).split([n_channels, n_channels, 1])
+    mean = total / number
+    variance = (squares / number - mean.square()).clamp_min(0)
+    _update_moving(layer, mean.detach(), (variance * number / (number - 1)).detach())
+    scale = layer.weight * (variance + layer.eps).rsqrt()
+    return (wide * scale[:, None, None] + (layer.bias - mean * scale)[:, None, None]).to(maps.dtype)
+
+
+def _update_moving(
+    layer: nn.BatchNorm1d | nn.BatchNorm2d, mean: Float[Tensor, " channel"], variance: Float[Tensor, " channel"]
+) -> None:
+    if layer.running_mean is None or layer.running_var is None or layer.momentum is None:
+        return
+    layer.running_mean.lerp_(mean, layer.momentum)
+    layer.running_var.lerp_(variance, layer.momentum)
+    if layer.num_batches_tracked is not None:
+        layer.num_batches_tracked += 1
+
+
+SHARED: dict[type[nn.Module], type[SharedBatchNorm1d] | type[SharedBatchNorm2d]] = {
+    nn.BatchNorm1d: SharedBatchNorm1d,
+    nn.BatchNorm2d: SharedBatchNorm2d,
+}
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Replace every two-dimensional batch normalisation inside a module by a shared one with the same state."""
+    """Replace every batch normalisation of maps or feature vectors inside a module by a shared one with its state."""
     for name, child in module.named_children():
-        if type(child) is nn.BatchNorm2d:
-            shared = SharedBatchNorm2d(child.num_features, child.eps, child.momentum)
+        kind = SHARED.get(type(child))
+        if kind is not None and isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+            shared = kind(child.num_features, child.eps, child.momentum)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared)
         else:

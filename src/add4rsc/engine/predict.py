@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from numpy import ndarray
 from torch import nn
 
+from add4rsc.audio.windows import vote
 from add4rsc.engine.batches import NO_AUGMENTATION, CycleFeatures, load_batches
 from add4rsc.engine.features import FeatureStore
 from add4rsc.predictions import Predictions
@@ -21,20 +22,24 @@ OF_PATIENTS = ("age", "sex", "diagnosis")
 def predict_probabilities(
     fabric: Fabric, model: nn.Module, store: FeatureStore, *, batch_size: int = 64, n_workers: int = 0
 ) -> Float[ndarray, "cycle class"]:
-    """Class probabilities of every cycle, computed by all processes, each cycle once; the same array in all of them."""
+    """Class probabilities of every cycle, computed by all processes, each cycle once; the same array in all of them.
+
+    Of a cycle with several windows, those vote.
+    """
     mine = list(range(fabric.global_rank, len(store), fabric.world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
     was_training = model.training
     model.eval()
     rows = []
     with torch.inference_mode():
-        for indices, log_mel, *_ in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
+        for indices, features in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
             with fabric.autocast():
-                logits = model(fabric.to_device(log_mel))
+                logits = model(fabric.to_device(features["log_mel"]))
             probabilities = logits.double().softmax(dim=-1).cpu()
             rows.append(torch.cat([indices[:, None].double(), probabilities], dim=1))
     model.train(was_training)
-    return _gather(fabric, rows, len(store))
+    found = _gather(fabric, rows, len(store))
+    return found if store.windows is None else vote(found, *store.windows)
 
 
 def _gather(fabric: Fabric, rows: list[torch.Tensor], n_cycles: int) -> Float[ndarray, "cycle class"]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.noise import NoiseMixer
@@ -13,6 +14,8 @@ from add4rsc.engine.joining import append_joined, joined_cycles
 from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.noise import prepare_noise
 from add4rsc.engine.progress import counting_line
+from add4rsc.engine.windows import Windows, split_cycles, split_windows
+from add4rsc.protocol.groups import UNKNOWN, group_codes
 from add4rsc.protocol.split import Split
 from add4rsc.recipe import Recipe
 from add4rsc.terms import Subset
@@ -26,6 +29,7 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
         AnnotationError: if a cycle lies outside its recording.
         RecipeError: if noise is asked for that is not there.
     """
+    whole, split = split, split_windows(split, recipe.crop)
     everything = [cycle for subset in Subset for cycle in split.subset(subset)]
     progress = counting_line("features of recordings") if shown else None
     front_end = recipe.front_end or resolve_front_end(recipe)
@@ -43,11 +47,20 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
         )
         for number in range(1, recipe.waveform.copies + 1)
     )
-    train = LabelledFeatures(replace(subsets[0].store, copies=copies), subsets[0].labels)
-    _, validation, test = subsets
+    groups = {name: torch.from_numpy(codes) for name, codes in group_codes(split.train).items()}
+    train = LabelledFeatures(replace(subsets[0].store, copies=copies), subsets[0].labels, groups)
+    validation = _of_cycles(subsets[1], split_cycles(whole.validation, recipe.crop)[1])
+    test = _of_cycles(subsets[2], split_cycles(whole.test, recipe.crop)[1])
     scene = Scene(NoiseMixer(recipe.noise, front_end, prepare_noise(recipe.noise, front_end)), recipe.response)
     train = _with_joined(train, recipe, split, front_end)
     return TrainingData(split.task.classes, train, validation, test, None if scene.is_off else scene)
+
+
+def _of_cycles(subset: LabelledFeatures, windows: Windows | None) -> LabelledFeatures:
+    """Windows that vote, with one label a cycle."""
+    if windows is None:
+        return subset
+    return replace(subset, store=replace(subset.store, windows=windows), labels=subset.labels[windows.firsts])
 
 
 def _with_joined(train: LabelledFeatures, recipe: Recipe, split: Split, front_end: FrontEnd) -> LabelledFeatures:
@@ -56,4 +69,6 @@ def _with_joined(train: LabelledFeatures, recipe: Recipe, split: Split, front_en
     if not joined:
         return train
     store = append_joined(train.store, split.train, joined, (recipe.crop, front_end), cache_folder())
-    return LabelledFeatures(store, np.concatenate([train.labels, [pair.label for pair in joined]]))
+    unknown = torch.full((len(joined),), UNKNOWN)
+    groups = {name: torch.cat([codes, unknown]) for name, codes in train.groups.items()}
+    return LabelledFeatures(store, np.concatenate([train.labels, [pair.label for pair in joined]]), groups)

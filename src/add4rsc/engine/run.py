@@ -10,13 +10,18 @@ from typing import Any
 
 import pandas as pd
 import torch
+from jaxtyping import Float
 from lightning_fabric import Fabric
+from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.checkpoint import TrainingState, load_tensors, save_tensors
+from add4rsc.engine.correction import correct_split
+from add4rsc.engine.decision import OFFSET, best_offset, shift_normal
+from add4rsc.engine.devices import DeviceNetwork, SharedTraining, fine_tune_devices, predict_by_devices
 from add4rsc.engine.fit import FitSettings, TrainingData, chosen_epoch, chosen_file, fit
-from add4rsc.engine.folder import PREDICTIONS, RUN, SUMMARY, claim_folder
+from add4rsc.engine.folder import PREDICTIONS, RUN, SUMMARY, VALIDATION, claim_folder
 from add4rsc.engine.memory import keep_freed_memory
 from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.predict import predict_probabilities, to_predictions
@@ -41,7 +46,7 @@ from add4rsc.protocol.split import Split, fold_names, make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.recipe import Recipe
 from add4rsc.storage import write_json, write_text
-from add4rsc.terms import RESEARCH_USE_ONLY
+from add4rsc.terms import RESEARCH_USE_ONLY, Subset
 
 
 @dataclass(frozen=True)
@@ -146,15 +151,17 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
         validation_seed=recipe.validation_seed,
     )
     with fabric.rank_zero_first():
+        split = correct_split(recipe, split, settings.run_folder, stores=fabric.is_global_zero)
         data = prepare_data(recipe, split, shown=settings.show_progress and fabric.is_global_zero)
     folder = settings.run_folder
     fit_settings = FitSettings(folder / "checkpoint", settings.n_workers, settings.show_progress)
     state = fit(fabric, recipe, data, seed, fit_settings)
-    chosen = [(chosen_epoch(state.history, rule, recipe), rule, settings) for rule in reversed(recipe.selections)]
-    outcomes = [_outcome(fabric, state, data, split, each) for each in chosen]
+    training = _Trained(fabric, recipe, settings, split, data, state, seed)
+    outcomes = [_outcome(training, rule) for rule in reversed(recipe.selections)]  # its own last: its weights stay
     if fabric.is_global_zero:
-        own = outcomes[-1]
+        own = outcomes[-1].test
         metadata = {"recipe": recipe.model_dump_json(), "classes": ",".join(split.task.classes)}
+        metadata |= {OFFSET: own.constant(OFFSET)} if recipe.decision_offset != "none" else {}
         save_tensors(folder / "model.safetensors", state.evaluated.state_dict(), metadata)
         epoch = int(own.constant("epoch"))
         run = _describe_run(fabric, state, seed, split, data) | {"epoch": epoch, "seconds": time.monotonic() - began}
@@ -162,16 +169,61 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
     fabric.barrier()
 
 
-def _outcome(
-    fabric: Fabric, state: TrainingState, data: TrainingData, split: Split, chosen: tuple[int, Selection, RunSettings]
-) -> Predictions:
-    """Predictions of the test subset by the weights that a rule of selection chose, which the network then has."""
-    epoch, rule, settings = chosen
-    tensors, _ = load_tensors(settings.run_folder / "checkpoint" / chosen_file(rule))
+@dataclass(frozen=True)
+class _Trained:
+    """A training that has come to its end."""
+
+    fabric: Fabric
+    recipe: Recipe
+    settings: RunSettings
+    split: Split
+    data: TrainingData
+    state: TrainingState
+    seed: int
+
+    def fine_tune_devices(self, rule: Selection) -> list[DeviceNetwork]:
+        """The networks of single stethoscopes, from the weights that a rule of selection chose."""
+        shown, n_workers = self.settings.show_progress, self.settings.n_workers
+        folder = self.settings.run_folder
+        shared = SharedTraining(self.recipe, self.split, self.seed, folder, rule, n_workers, shown)
+        return fine_tune_devices(self.fabric, shared)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the weights that a rule of selection chose make of the test and of the validation cycles."""
+
+    test: Predictions
+    validation: Predictions | None
+
+
+def _outcome(trained: _Trained, rule: Selection) -> _Outcome:
+    """Predictions by the weights that a rule of selection chose, which the network then has."""
+    recipe, split, data, state = trained.recipe, trained.split, trained.data, trained.state
+    tensors, _ = load_tensors(trained.settings.run_folder / "checkpoint" / chosen_file(rule))
     state.evaluated.load_state_dict(tensors)
-    probabilities = predict_probabilities(fabric, state.evaluated, data.test.store, n_workers=settings.n_workers)
-    constants = {"subset": "test", "split": split.name, "selection": rule.value, "epoch": str(epoch + 1)}
-    return to_predictions(split.test, probabilities, split.task, **constants)
+    epoch = chosen_epoch(state.history, rule, recipe)
+    constants = {"split": split.name, "selection": rule.value, "epoch": str(epoch + 1)}
+    devices = trained.fine_tune_devices(rule)
+    probabilities, validation = _probabilities(trained, Subset.TEST, devices), None
+    if len(data.validation.labels):
+        of_validation = _probabilities(trained, Subset.VALIDATION, devices)
+        if recipe.decision_offset == "validation":
+            offset = best_offset(data.validation.labels, of_validation)
+            constants[OFFSET] = f"{offset:.3f}"
+            probabilities, of_validation = shift_normal(probabilities, offset), shift_normal(of_validation, offset)
+        validation = to_predictions(split.validation, of_validation, split.task, subset="validation", **constants)
+    return _Outcome(to_predictions(split.test, probabilities, split.task, subset="test", **constants), validation)
+
+
+def _probabilities(
+    trained: _Trained, subset: Subset, devices: Sequence[DeviceNetwork]
+) -> Float[ndarray, "cycle class"]:
+    """Of the cycles of a subset, by the shared network or by those of their stethoscopes."""
+    fabric, n_workers = trained.fabric, trained.settings.n_workers
+    features = trained.data.test if subset is Subset.TEST else trained.data.validation
+    shared = predict_probabilities(fabric, trained.state.evaluated, features.store, n_workers=n_workers)
+    return predict_by_devices(fabric, devices, shared, trained.split.subset(subset), subset)
 
 
 def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split, data: TrainingData) -> dict[str, Any]:
@@ -191,14 +243,16 @@ def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split,
     }
 
 
-def _write_results(folder: Path, outcomes: Sequence[Predictions], state: TrainingState, run: dict[str, Any]) -> None:
+def _write_results(folder: Path, outcomes: Sequence[_Outcome], state: TrainingState, run: dict[str, Any]) -> None:
     """Write the results, of the run's own rule of selection last; `summary.json` says that the run is finished."""
     write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
     *others, own = outcomes
-    for predictions in others:
-        name = other_table(predictions.constant("selection"))
-        write_text(folder / name, predictions.table.to_csv(index=False))
-    write_text(folder / PREDICTIONS, own.table.to_csv(index=False))
+    for outcome in others:
+        name = other_table(outcome.test.constant("selection"))
+        write_text(folder / name, outcome.test.table.to_csv(index=False))
+    if own.validation is not None:
+        write_text(folder / VALIDATION, own.validation.table.to_csv(index=False))
+    write_text(folder / PREDICTIONS, own.test.table.to_csv(index=False))
     write_json(folder / RUN, run)
     write_json(folder / SUMMARY, evaluate_run(folder) | {"seed": run["seed"], "epoch": run["epoch"]})
 

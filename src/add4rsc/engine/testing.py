@@ -5,7 +5,9 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.features import cache_folder, prepare_features
+from add4rsc.engine.correction import correct_as_trained
+from add4rsc.engine.devices import predict_with_devices
+from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import predict_probabilities, to_predictions
 from add4rsc.errors import WrongUsageError
@@ -38,7 +40,10 @@ def predict_test_subset(run: TrainedRun, data_folder: Path, split_name: str | No
     own_split = recipe.split if is_own else None
     split = make_split(dataset, task, split_name or own_split or dataset.split_names[0], validation_share=0.0)
     test = only_stethoscopes(split, recipe.stethoscopes if is_own else ()).test
-    store = prepare_features(test, recipe.crop, run.front_end, cache_folder())
-    probabilities = predict_probabilities(Fabric(accelerator="auto", devices=1), run.network, store)
+    test = correct_as_trained(recipe, run.folder, test)
+    store = prepare_windows(test, recipe.crop, run.front_end, cache_folder())
+    fabric = Fabric(accelerator="auto", devices=1)
+    probabilities = predict_probabilities(fabric, run.network, store)
+    probabilities = predict_with_devices(fabric, run, probabilities, test)
     constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
     return to_predictions(test, probabilities, task, **constants)

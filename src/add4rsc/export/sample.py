@@ -6,9 +6,12 @@ from itertools import groupby, islice
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.special import softmax
 
 from add4rsc.audio.crop import Crop, crop_cycle, fade_recording
 from add4rsc.audio.io import read_waveform
+from add4rsc.audio.windows import vote
+from add4rsc.engine.windows import split_cycles
 from add4rsc.inference._base import AbstractClassifier
 from add4rsc.terms import RespiratoryCycle
 
@@ -36,13 +39,15 @@ def read_cycles(
 
 
 def logits_of(classifier: AbstractClassifier, cycles: Sequence[RespiratoryCycle]) -> Float[ndarray, "cycle class"]:
-    """A classifier's logits of many cycles, a batch at a time.
+    """A classifier's logits of many cycles, a batch at a time; where windows vote, the logarithms of their vote.
 
     Raises:
         AudioError: if a recording cannot be read.
     """
-    waveforms = read_cycles(cycles, classifier.sample_rate, classifier.crop)
+    parts, windows = split_cycles(cycles, classifier.crop)
+    waveforms = read_cycles(parts, classifier.sample_rate, classifier.crop)
     rows = []
     while batch := list(islice(waveforms, BATCH_SIZE)):
         rows.append(classifier.logits(np.stack(batch)))
-    return np.concatenate(rows)
+    logits = np.concatenate(rows)
+    return logits if windows is None else np.log(vote(softmax(logits, axis=1), *windows).clip(1e-30))

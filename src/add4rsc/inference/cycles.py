@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from add4rsc.audio.io import AudioInfo, read_waveform
+from add4rsc.audio.windows import overlapping_windows
 from add4rsc.datasets import datasets
 from add4rsc.inference._base import Stretch
 from add4rsc.inference.annotations.beside import stretches_beside
@@ -24,8 +25,6 @@ MAX_PART_SAMPLES = 2**24
 """Samples of all channels in one part: 64 MiB."""
 OVERLAP = 15.0
 """Seconds on either side of a part that the search for breaths sees: two slow breaths."""
-WINDOW_STEP = 0.5
-"""Distance of windows, as a share of their length."""
 N_DIGITS = 6
 
 
@@ -114,14 +113,8 @@ def windows(duration: float, length: float) -> list[Stretch]:
     >>> windows(5.0, 2.0)
     [Stretch(start=0.0, end=2.0), Stretch(start=1.0, end=3.0), Stretch(start=2.0, end=4.0), Stretch(start=3.0, end=5.0)]
     """
-    if duration <= length:
-        return [Stretch(0.0, round(duration, N_DIGITS))]
-    step = length * WINDOW_STEP
-    n_whole = int((duration - length) / step + 1e-9) + 1
-    starts = [round(index * step, N_DIGITS) for index in range(n_whole)]
-    if duration - (starts[-1] + length) > 0.25 * step:
-        starts.append(round(duration - length, N_DIGITS))
-    return [Stretch(start, round(start + length, N_DIGITS)) for start in starts]
+    found = overlapping_windows(duration, length)
+    return [Stretch(round(start, N_DIGITS), round(end, N_DIGITS)) for start, end in found]
 
 
 def _parts(info: AudioInfo) -> Iterator[tuple[float, float]]:

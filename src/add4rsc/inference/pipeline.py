@@ -1,6 +1,6 @@
 """Path -> cycles -> probabilities -> decisions: the whole way of one recording."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from add4rsc.audio.crop import Crop, crop_cycle, fade, fade_recording
 from add4rsc.audio.io import AudioInfo, read_info, read_waveform
+from add4rsc.audio.windows import vote, window_times
 from add4rsc.inference._base import AbstractClassifier, Stretch
 from add4rsc.inference.calibration import choose_thresholds, decide, to_probabilities
 from add4rsc.inference.cycles import CycleChoice, Survey, part_length, survey_recording, unit_of
@@ -103,18 +104,36 @@ def _classify(
 ) -> Iterator[tuple[int, Float[ndarray, " class"]]]:
     """Probabilities of each stretch that is not silent, by its index.
 
-    Batches never mix recordings, so that a recording's numbers do not depend on its company.
+    Batches never mix recordings, so that a recording's numbers do not depend on its company. Of a stretch with several
+    windows, those that are silent have no vote.
     """
     for members in _groups(stretches, part_length(info)):
         first = min(stretches[index].start for index in members)
-        last = max(min(stretches[index].end, stretches[index].start + classifier.duration) for index in members)
+        last = max(_heard_until(stretches[index], classifier.crop) for index in members)
         begin, waveform = read_part(path, info, classifier, first, last)
         for batch in (members[at : at + N_AT_ONCE] for at in range(0, len(members), N_AT_ONCE)):
-            cropped = {i: _crop(waveform, begin, stretches[i], classifier) for i in batch}
-            heard = [index for index, each in cropped.items() if each is not None]
+            crops = {i: _crops(waveform, begin, stretches[i], classifier) for i in batch}
+            heard = [index for index, each in crops.items() if each]
             if heard:
-                logits = classifier.logits(np.stack([each for each in cropped.values() if each is not None]))
-                yield from zip(heard, to_probabilities(logits, classifier.temperature), strict=True)
+                yield from zip(heard, _probabilities(classifier, [crops[index] for index in heard]), strict=True)
+
+
+def _heard_until(stretch: Stretch, crop: Crop) -> float:
+    """The last second of a stretch that the network hears."""
+    hears_end = crop.windows is not None or crop.kept == "end"
+    return stretch.end if hears_end else min(stretch.end, stretch.start + crop.duration)
+
+
+def _probabilities(
+    classifier: AbstractClassifier, crops: Sequence[Sequence[Float[ndarray, " crop"]]]
+) -> Float[ndarray, "cycle class"]:
+    """Class probabilities of stretches from those of their windows."""
+    logits = classifier.logits(np.stack([window for windows in crops for window in windows]))
+    probabilities = to_probabilities(logits, classifier.temperature)
+    if classifier.crop.windows is None:
+        return probabilities
+    owners = [index for index, windows in enumerate(crops) for _ in windows]
+    return np.round(vote(probabilities, owners, classifier.crop.windows), N_DIGITS)
 
 
 def _groups(stretches: dict[int, Stretch], length: float) -> Iterator[list[int]]:
@@ -143,6 +162,15 @@ def read_part(
     filtered = fade_recording(waveform, sample_rate, crop.model_copy(update={"recording_fade": 0.0}))
     n_fade = round(crop.recording_fade * sample_rate)
     return begin * sample_rate, fade(filtered, n_fade if begin == 0 else 0, n_fade if end is None else 0)
+
+
+def _crops(
+    waveform: Float[ndarray, " sample"], begin: int, stretch: Stretch, classifier: AbstractClassifier
+) -> list[Float[ndarray, " crop"]]:
+    """The windows of a stretch as the network takes them, one where it is no longer than the crop; no silent ones."""
+    times = window_times(stretch.start, stretch.end, classifier.crop)
+    windows = [_crop(waveform, begin, Stretch(start, end), classifier) for start, end in times]
+    return [window for window in windows if window is not None]
 
 
 def _crop(

@@ -12,7 +12,7 @@ from add4rsc.add.layer import AddLayer, resize_log_mel
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference._base import AbstractMelFilter, FilteredFrames, MelFrames
-from add4rsc.methods._base import AbstractMethod
+from add4rsc.methods._base import AbstractMethod, centre_bands
 from add4rsc.methods.add4rsc import Add4Rsc
 
 BATCH_SIZE = 16
@@ -32,6 +32,7 @@ class FilterView(nn.Module):
         self.filter = first
         self.input_size = cast("tuple[int, int] | None", network.input_size)
         self.is_normed = isinstance(cast(AddLayer, network.add).filter_norm, nn.LayerNorm)
+        self.is_centred = cast(bool, network.is_centred)
         self.mean, self.scale = front_end.mean, front_end.scale
 
     def forward(
@@ -54,7 +55,8 @@ class FilterView(nn.Module):
         return before, before + change * self.scale
 
     def _stretched(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch frame dim"]:
-        return log_mel if self.input_size is None else resize_log_mel(log_mel, *self.input_size)
+        frames = centre_bands(log_mel) if self.is_centred else log_mel
+        return frames if self.input_size is None else resize_log_mel(frames, *self.input_size)
 
 
 class TorchMelFilter(AbstractMelFilter):
@@ -83,8 +85,8 @@ class TorchMelFilter(AbstractMelFilter):
 
 
 def filter_view(network: AbstractMethod, front_end: FrontEnd) -> FilterView | None:
-    """The view of a network's first filter; None if it has no ADD layer, or one without a filter."""
-    if not isinstance(network, Add4Rsc):
+    """The view of a network's first filter; None without an ADD layer, a filter in it, or plain mel bands."""
+    if not isinstance(network, Add4Rsc) or not front_end.is_plain_mel:
         return None
     first = cast(AddLayer, network.add).filter
     return None if first is None else FilterView(network, first, front_end)

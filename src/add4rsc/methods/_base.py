@@ -1,7 +1,8 @@
 """What every method is: a network with named loss terms."""
 
 import abc
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -23,6 +24,12 @@ class Batch:
     labels: Int[Tensor, " batch"]
     clean: Float[Tensor, "batch time mel"] | None = None
     """The same cycles without the noise that training mixed into them, where the recipe asks for it (`noise.twin`)."""
+    second: Float[Tensor, "batch time mel"] | None = None
+    """The same cycles, augmented once more with other draws, where the recipe asks for it (`views = 2`)."""
+    groups: Mapping[str, Int[Tensor, " batch"]] = field(default_factory=dict)
+    """Codes of what is known of each cycle's recording, by the names of `terms.GROUPS`; -1 where it is not known."""
+    progress: float = 0.0
+    """Share of all training steps that lie behind, in [0, 1)."""
 
 
 Losses = dict[str, Float[Tensor, " batch"]]
@@ -52,6 +59,14 @@ def divergence_of_views(logits: Float[Tensor, "view class"], n_cycles: int) -> F
     return (teacher.exp() * (teacher - noisy)).sum(dim=-1)
 
 
+def centre_bands(log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch time mel"]:
+    """Take every band's mean over the cycle away, and with it the stethoscope's response and the level.
+
+    Cepstral mean subtraction without the cepstrum (Atal 1974): a filter multiplies a spectrum, so it adds to its log.
+    """
+    return log_mel - log_mel.mean(dim=1, keepdim=True)
+
+
 class AbstractMethod(nn.Module):
     """A network from log-mel frames to class logits, and the terms by which it learns."""
 
@@ -71,6 +86,39 @@ class AbstractMethod(nn.Module):
     @abc.abstractmethod
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """The loss terms of every cycle; any randomness comes from `generator`."""
+
+
+@dataclass(frozen=True)
+class TrainingCycles:
+    """The training cycles as a whole, for a method that looks at them before its first step."""
+
+    labels: Int[Tensor, " cycle"]
+    groups: Mapping[str, Int[Tensor, " cycle"]]
+    """As in `Batch`."""
+    load: Callable[[Sequence[int]], Float[Tensor, "batch time mel"]]
+    """Log-mel frames of the cycles of these indices, without any augmentation, on the network's device."""
+
+
+class AbstractPreparedMethod(AbstractMethod):
+    """A method that looks at the training cycles once, before the first step of a fresh run."""
+
+    @abc.abstractmethod
+    def prepare(self, training: TrainingCycles, generator: Generator) -> None:
+        """Keep what is found in parameters or buffers, whose shapes do not depend on it: a resumed run reads them.
+
+        The network is on its device, with its pretrained weights. Every process is given the same cycles.
+        """
+
+
+class AbstractPacedMethod(AbstractMethod):
+    """A method whose parts learn at rates of their own."""
+
+    @abc.abstractmethod
+    def learning_rate_factors(self) -> Mapping[str, float]:
+        """Beginning of parameters' names -> factor of the recipe's learning rate; the others have 1.
+
+        Of several beginnings that fit, the longest counts.
+        """
 
 
 def read_options(method: type[AbstractMethod], options: dict[str, Any]) -> Settings:

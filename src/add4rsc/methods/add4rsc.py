@@ -18,7 +18,15 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses, both_views, divergence_of_views, mean_of_views
+from add4rsc.methods._base import (
+    AbstractMethod,
+    Batch,
+    Losses,
+    both_views,
+    centre_bands,
+    divergence_of_views,
+    mean_of_views,
+)
 from add4rsc.methods._robust import robust
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, Schedule, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
@@ -52,6 +60,8 @@ class Add4Rsc(AbstractMethod):
         """A LayerNorm before the linear head, as in the AST's own classifier."""
         consistency: float = Field(default=0.0, ge=0)
         """Weight of the divergence between predictions for a noisy cycle and for its twin without (`noise.twin`)."""
+        centred: bool = False
+        """Take every band's mean over the cycle away first, so that stethoscopes sound more alike."""
         denoising: float = Field(default=0.0, ge=0)
         """Weight of the mean absolute difference between what the layer makes of either twin and the clean frames."""
 
@@ -85,6 +95,7 @@ class Add4Rsc(AbstractMethod):
         self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(backbone.n_features, n_classes))
         self.loss_weights = settings.loss_weights
         self.bias_denoising_loss = settings.bias_denoising_loss(reduction="none")
+        self.is_centred = options.centred
         self.options = options
 
     @classmethod
@@ -97,8 +108,9 @@ class Add4Rsc(AbstractMethod):
         return self.add(self.stretched(log_mel))
 
     def stretched(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch frame dim"]:
-        """What the ADD layer sees: the frames as they are, or stretched to the recipe's size."""
-        return log_mel if self.input_size is None else resize_log_mel(log_mel, *self.input_size)
+        """What the ADD layer sees: the frames as they are, or centred, or stretched to the recipe's size."""
+        frames = centre_bands(log_mel) if self.is_centred else log_mel
+        return frames if self.input_size is None else resize_log_mel(frames, *self.input_size)
 
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of every class."""

@@ -1,10 +1,8 @@
 """Patch-Mix contrastive learning: a cycle's features against those of a mixture of its patches with another's."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import numpy as np
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional
@@ -12,36 +10,20 @@ from torch.nn import functional
 from add4rsc.backbones._base import AbstractBackbone, AbstractPatchBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._contrast import gather_cycles, own_places
+from add4rsc.methods._mixture import Mixture, draw_mixture, mixture_contrast
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
-
-
-class Mixture(NamedTuple):
-    """How the patches of a batch are mixed."""
-
-    partners: Int[Tensor, " batch"]
-    """Whose patches each cycle gets."""
-    replaced: Int[Tensor, " position"]
-    """Which patches, the same ones in the whole batch."""
-    own_share: float
-    """l: the share of patches that stay a cycle's own."""
-
-
-def draw_mixture(n_cycles: int, n_patches: int, alpha: float, generator: Generator) -> Mixture:
-    """Draw l ~ Beta(alpha, alpha) and k = int(n (1 - l)) patches; l is then set to 1 - k / n (METHODS A11)."""
-    own_share = np.random.default_rng(int(torch.randint(2**62, (), generator=generator))).beta(alpha, alpha)
-    n_replaced = int(n_patches * (1 - own_share))
-    replaced = torch.randperm(n_patches, generator=generator)[:n_replaced]
-    return Mixture(torch.randperm(n_cycles, generator=generator), replaced, 1 - n_replaced / n_patches)
 
 
 def mix_patches(
     patches: Float[Tensor, "batch dim row column"], mixture: Mixture
 ) -> Float[Tensor, "batch dim row column"]:
-    """Every cycle with some patches of its partner's."""
+    """Every cycle of this process with some patches of its partner's."""
     mixed, n_columns = patches.clone(), patches.shape[-1]
     rows, columns = mixture.replaced // n_columns, mixture.replaced % n_columns
-    mixed[:, :, rows, columns] = patches[mixture.partners][:, :, rows, columns]
+    donors = gather_cycles(patches[:, :, rows, columns])[mixture.partners[own_places(len(patches))]]
+    mixed[:, :, rows, columns] = donors
     return mixed
 
 
@@ -52,7 +34,7 @@ class PatchMixContrastiveLearning(AbstractMethod):
     Bae et al. 2023 (arXiv:2305.14032), as released: the keys are the features of the clean pass, without gradient and
     not projected. A backbone without patches of its own is shown a mixture of 16 x 16 blocks of the log-mel frames.
 
-    Differs: several processes contrast their own share of a batch only.
+    Partners and keys are those of the whole batch, however many processes share it.
     """
 
     paper: ClassVar[Paper] = PATCH_MIX_PAPER
@@ -98,36 +80,27 @@ class PatchMixContrastiveLearning(AbstractMethod):
         """Cross-entropy of the clean pass, and the contrast of the mixed pass with it."""
         features = self.backbone(batch.log_mel)
         classification = functional.cross_entropy(self._classify(features), batch.labels, reduction="none")
-        mixed, mixture = self._mixed_features(batch.log_mel, generator)
-        queries = self.projector(mixed) if len(mixed) > 1 else mixed * 0  # one cycle alone has no statistics
-        contrast = mixture_contrast(queries, features.detach(), mixture, self.options.temperature)
+        keys = gather_cycles(features.detach())
+        mixed, mixture = self._mixed_features(batch.log_mel, len(keys), generator)
+        queries = self.projector(mixed) if len(keys) > 1 else mixed * 0  # one cycle alone has no statistics
+        contrast = mixture_contrast(queries, keys, mixture, self.options.temperature)
         return {"classification": classification, "contrast": self.options.contrast * contrast}
 
     def _mixed_features(
-        self, log_mel: Float[Tensor, "batch time mel"], generator: Generator
+        self, log_mel: Float[Tensor, "batch time mel"], n_cycles: int, generator: Generator
     ) -> tuple[Float[Tensor, "batch feature"], Mixture]:
-        """Features of a batch whose patches were mixed: after the embedding, before positions are added."""
+        """Features of cycles whose patches were mixed: after the embedding, before positions are added.
+
+        The mixture is that of all `n_cycles` of the batch, which every process draws alike.
+        """
         alpha, backbone = self.options.mix_alpha, self.backbone
         if isinstance(backbone, AbstractPatchBackbone):
             patches = backbone.patch_embed(log_mel)
-            mixture = draw_mixture(len(patches), patches.shape[-2] * patches.shape[-1], alpha, generator)
+            mixture = draw_mixture(n_cycles, patches.shape[-2] * patches.shape[-1], alpha, generator)
             return backbone.encode(mix_patches(patches, mixture)), mixture
         blocks = _to_blocks(log_mel)
-        mixture = draw_mixture(len(blocks), blocks.shape[-2] * blocks.shape[-1], alpha, generator)
+        mixture = draw_mixture(n_cycles, blocks.shape[-2] * blocks.shape[-1], alpha, generator)
         return backbone(_from_blocks(mix_patches(blocks, mixture), log_mel)), mixture
-
-
-def mixture_contrast(
-    queries: Float[Tensor, "batch feature"],
-    keys: Float[Tensor, "batch feature"],
-    mixture: Mixture,
-    temperature: float,
-) -> Float[Tensor, " batch"]:
-    """-[l log softmax_j(s_i)_i + (1 - l) log softmax_j(s_i)_pi(i)], s_ij the cosine of query i and key j by tau."""
-    cosines = functional.normalize(queries, dim=1) @ functional.normalize(keys, dim=1).T
-    found = (cosines / temperature).log_softmax(dim=1)
-    own, partner = found.diagonal(), found[torch.arange(len(found)), mixture.partners]
-    return -(mixture.own_share * own + (1 - mixture.own_share) * partner)
 
 
 BLOCK = 16

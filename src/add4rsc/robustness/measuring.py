@@ -14,6 +14,7 @@ from numpy import ndarray
 
 from add4rsc.audio.enhancement import Enhancement, enhance
 from add4rsc.audio.frontend import LogMelFilterBank
+from add4rsc.audio.windows import vote
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.model import MODEL
@@ -175,19 +176,22 @@ class _Network:
         with torch.inference_mode():
             for first in range(0, len(cycles), BATCH_SIZE):
                 heard = [self._heard(each, condition, made) for each in cycles[first : first + BATCH_SIZE]]
-                waveforms = self._fabric.to_device(torch.from_numpy(np.stack(heard)))
+                owners = [index for index, windows in enumerate(heard) for _ in windows]
+                crops = np.stack([window for windows in heard for window in windows])
+                waveforms = self._fabric.to_device(torch.from_numpy(crops))
                 log_mel = torch.cat([self._filter_bank(part) for part in waveforms.split(FRONT_END_BATCH)])
-                rows.append(self._network(log_mel).double().softmax(dim=-1).cpu())
-        return torch.cat(rows).numpy()
+                found = self._network(log_mel).double().softmax(dim=-1).cpu().numpy()
+                rows.append(found if self._crop.windows is None else vote(found, owners, self._crop.windows))
+        return np.concatenate(rows)
 
     def _heard(
         self, cycle: TestCycle, condition: Condition, made: Mapping[str, AbstractCorruption]
-    ) -> Float[ndarray, " crop"]:
-        """One cycle: corrupted, enhanced, then brought to the crop's length."""
+    ) -> list[Float[ndarray, " crop"]]:
+        """One cycle: corrupted, enhanced, then brought to the crop's length, or cut into windows of it."""
         changed = cycle.sound.waveform
         if condition.corruption != CLEAN:
             name, noise_class = condition.corruption, condition.noise_class
             generator = noise_generator(condition.noise_seed, name, noise_class, cycle.sound.cycle_id)
             changed = made[name].corrupt(cycle.sound, condition.level, noise_class, generator)
         changed = enhance(changed, self._sample_rate, self._enhancement)
-        return cycle.cropped(changed, self._sample_rate, self._crop)
+        return cycle.windows(changed, self._sample_rate, self._crop)

@@ -11,6 +11,7 @@ from numpy import ndarray
 
 from add4rsc.audio.crop import Crop, cut_cycle, fade_recording, fit_length
 from add4rsc.audio.io import read_info, read_waveform
+from add4rsc.audio.windows import window_times
 from add4rsc.errors import AnnotationError
 from add4rsc.robustness.corruptions._base import CycleSound
 from add4rsc.robustness.corruptions.background import quiet_stretches
@@ -40,12 +41,18 @@ class TestCycle:
     before: Float[ndarray, " before"]
     after: Float[ndarray, " after"]
 
-    def cropped(self, changed: Float[ndarray, " sample"], sample_rate: int, crop: Crop) -> Float[ndarray, " crop"]:
-        """What the network hears if the cycle's samples are replaced by others: faded, filtered, and of full length."""
+    def windows(
+        self, changed: Float[ndarray, " sample"], sample_rate: int, crop: Crop
+    ) -> list[Float[ndarray, " crop"]]:
+        """What the network hears if the cycle's samples are replaced by others: faded, filtered, and of full length.
+
+        One waveform, or as many as the crop has windows in a cycle of this length.
+        """
         if _looks_around(crop):
             stretch = fade_recording(np.concatenate([self.before, changed, self.after]), sample_rate, crop)
             changed = stretch[len(self.before) : len(self.before) + len(changed)]
-        return fit_length(changed, sample_rate, crop)
+        times = window_times(0.0, len(changed) / sample_rate, crop)
+        return [fit_length(changed[int(start * sample_rate) :], sample_rate, crop) for start, _ in times]
 
 
 def read_test_cycles(

@@ -1,0 +1,52 @@
+"""Where normal ends: a weight of the normal class, found on validation patients.
+
+A network's shares of the classes follow those of its training cycles; the published scores are means over normal and
+abnormal cycles, whatever their shares.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor, nn
+
+from add4rsc.metrics.icbhi import icbhi_score
+
+OFFSET = "normal_offset"
+"""Name of the offset among a network's metadata and in the tables of predictions."""
+OFFSETS = np.linspace(-4.0, 4.0, 161)
+"""Candidates, in nats."""
+NEARLY_BEST = 0.002
+"""Offsets whose score is within so much of the best are as good as it: validation patients are few."""
+
+
+def shift_normal(probabilities: Float[ndarray, "cycle class"], offset: float) -> Float[ndarray, "cycle class"]:
+    """Probabilities after `offset` is added to the logit of the first class, the normal one.
+
+    >>> shift_normal(np.array([[0.5, 0.25, 0.25]]), -np.log(2)).round(2).tolist()
+    [[0.33, 0.33, 0.33]]
+    """
+    weighted = probabilities.copy()
+    weighted[:, 0] *= np.exp(offset)
+    return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def best_offset(labels: Int[ndarray, " cycle"], probabilities: Float[ndarray, "cycle class"]) -> float:
+    """The offset with the best Score on these cycles; of those that are nearly as good, the middle one."""
+    scores = np.array(
+        [icbhi_score(labels, shift_normal(probabilities, offset).argmax(axis=1)).score for offset in OFFSETS]
+    )
+    return float(np.median(OFFSETS[scores >= scores.max() - NEARLY_BEST]))
+
+
+def add_offset(network: nn.Module, offset: float) -> None:
+    """Let a trained network add the offset to its own logits, wherever it is used from now on."""
+    if not offset:
+        return
+
+    def shift(_module: nn.Module, _inputs: Any, logits: Float[Tensor, "batch class"]) -> Float[Tensor, "batch class"]:
+        return logits + offset * torch.eye(logits.shape[1], device=logits.device)[0]
+
+    network.register_forward_hook(shift)

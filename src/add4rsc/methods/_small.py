@@ -1,0 +1,33 @@
+"""The recipe that methods have in common which are tried on two CPU cores."""
+
+from typing import Any
+
+from add4rsc.audio.crop import Crop
+from add4rsc.augment.spectrogram import SpectrogramAugmentation
+from add4rsc.recipe import Optimiser, Recipe, Schedule
+
+MN04: dict[str, Any] = {
+    "backbone": "mn04",
+    "weights": "mn04/audioset",
+    "crop": Crop(duration=3.0),
+    "augmentation": SpectrogramAugmentation(
+        n_time_masks=1, max_time_mask=40, n_mel_masks=1, max_mel_mask=16, time_shift=0.5, level_shift=0.2
+    ),
+    "optimiser": Optimiser(name="adamw", learning_rate=6e-4, weight_decay=1e-3),
+    "schedule": Schedule(warmup_epochs=0.5),
+    "epochs": 8,
+    "batch_size": 32,
+    "class_weights": "square-root",
+}
+"""EfficientAT's mn04 from AudioSet weights on 3 s of each cycle: `fine_tuning/mn04`."""
+
+
+def mn04_recipe(name: str, method: str, **changes: Any) -> Recipe:
+    """That recipe with another method.
+
+    Args:
+        name: of the new recipe.
+        method: a registered method.
+        changes: other keys of the recipe.
+    """
+    return Recipe(name=name, method=method, **(MN04 | changes))
