@@ -29,7 +29,7 @@ def variants() -> Iterator[tuple[str, dict]]:
         assert of_recipes, f"{name} has no recipe"
         different = {json.dumps(recipe.options, sort_keys=True): recipe.options for recipe in of_recipes}
         for options in different.values():
-            yield name, {key: value for key, value in options.items() if key != "input_size"}
+            yield name, {key: value for key, value in options.items() if key not in ("input_size", "enlargement")}
 
 
 every_variant = pytest.mark.parametrize(("name", "options"), list(variants()))

@@ -167,3 +167,12 @@ def test_a_second_view_has_draws_of_its_own(store):
         assert torch.equal(cycles[3][1]["second"], views["second"])
     unmasked = CycleFeatures(store, NO_AUGMENTATION, 1, scene, n_views=2)[3][1]
     assert not torch.equal(unmasked["log_mel"], unmasked["second"])
+
+
+def test_class_weights_of_given_ratios_have_mean_one_over_the_cycles():
+    labels = np.array([0, 0, 0, 0, 1, 2, 2])
+    weights = class_weights(labels, 4, (1.0, 3.0)).numpy()
+    assert weights[labels].mean() == pytest.approx(1)
+    assert weights[1:3] / weights[0] == pytest.approx([3, 3])
+    assert weights[3] == 0  # a class without cycles
+    assert class_weights(labels, 3, (2.0, 1.0, 4.0)).numpy() == pytest.approx(np.array([2, 1, 4]) * 7 / (8 + 1 + 8))

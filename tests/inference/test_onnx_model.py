@@ -15,7 +15,7 @@ DESCRIPTION = ModelDescription(
     name="made",
     classes=("normal", "crackle"),
     sample_rate=100,
-    crop=Crop(duration=0.5, padding="zero"),
+    crop=Crop(duration=0.5, padding="zero", windows="majority"),
     temperature=1.5,
     thresholds={"crackle": 0.25},
     notes={"dataset": "nöne"},

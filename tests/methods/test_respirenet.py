@@ -99,7 +99,7 @@ def test_head_is_the_one_of_the_paper():
     shapes = [tuple(weight.shape) for weight in head.parameters() if weight.ndim == 2]
     assert shapes == [(128, 64), (128, 128), (4, 128)]  # from 8 times the width of 8
     assert [type(layer).__name__ for layer in head] == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Linear"]
-    assert head[2].p == 0.5
+    assert head[2].p == 0.5 == recipes.get("respirenet/resnet34")().options["dropout"]
 
 
 def test_preparation_takes_mean_and_deviation_of_the_colours_once(generator):

@@ -54,16 +54,15 @@ class DeepClustering(nn.Module):
         """The share of every cluster in a group."""
         return soft_assignment(codes, self.centres)
 
-    def rebuilding_error(
-        self, features: Float[Tensor, "batch group dim"], codes: Float[Tensor, "batch group code"]
-    ) -> Float[Tensor, " batch"]:
-        """Mean squared error of the features that the decoder makes of codes; 0 without one.
+    def rebuilding_error(self, features: Float[Tensor, "batch group dim"]) -> Float[Tensor, " batch"]:
+        """Mean squared error of features that the decoder makes of their codes; 0 without one.
 
-        The features themselves are not to become easier to rebuild: they get no gradient as what is to be made.
+        Only encoder and decoder learn from it: features are not to become easier to rebuild.
         """
+        given = features.detach()
         if self.decoder is None:
-            return codes.new_zeros(len(codes))
-        return (self.decoder(codes).relu() - features.detach()).square().mean(dim=(1, 2))
+            return given.new_zeros(len(given))
+        return (self.decoder(self.encode(given)).relu() - given).square().mean(dim=(1, 2))
 
 
 class ClusterFusion(nn.Module):

@@ -28,6 +28,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
+from add4rsc.methods._small import small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, Schedule, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -170,6 +171,12 @@ def add4rsc_mn04() -> Recipe:
         paper="dong2025add4rsc",
         deviations=("backbone mn04 in place of AST or ResNet-50", "the ADD layer in its fixed form"),
     )
+
+
+@recipes.register("add4rsc/mn04-small")
+def add4rsc_mn04_small() -> Recipe:
+    """The same on shorter cycles for fewer epochs: its row in `add4rsc benchmark`."""
+    return small(add4rsc_mn04())
 
 
 @recipes.register("add4rsc/mn04-robust")

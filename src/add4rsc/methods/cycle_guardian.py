@@ -157,7 +157,7 @@ class CycleGuardian(AbstractMethod):
         codes = self.clustering.encode(groups)
         shares = self.clustering.assign(codes)
         vectors = self.fusion.fuse_groups(groups, shares)
-        error = self.clustering.rebuilding_error(groups, codes)
+        error = self.clustering.rebuilding_error(groups)
         return Summary(self.fusion.fuse_clusters(vectors), shares, self.soft_cosine(vectors), error)
 
     def _spread(self, shares: Float[Tensor, "batch group cluster"]) -> Float[Tensor, " batch"]:

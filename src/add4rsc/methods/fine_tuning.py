@@ -21,6 +21,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
+from add4rsc.methods._small import small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -92,6 +93,12 @@ def fine_tuning_mn04() -> Recipe:
         batch_size=32,
         class_weights="square-root",
     )
+
+
+@recipes.register("fine_tuning/mn04-small")
+def fine_tuning_mn04_small() -> Recipe:
+    """The same on shorter cycles for fewer epochs: the baseline of `add4rsc benchmark`."""
+    return small(fine_tuning_mn04())
 
 
 @recipes.register("fine_tuning/mn04-robust")

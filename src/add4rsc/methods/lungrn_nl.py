@@ -164,7 +164,14 @@ def lungrn_nl_small() -> Recipe:
         name="lungrn_nl/resnet_nl-small",
         method="lungrn_nl",
         backbone="resnet_nl",
-        backbone_options={"picture": [64, 64], "width": 16, "n_blocks": 6, "places": [3, 5], "dropout": 0.0},
+        backbone_options={
+            "picture": [64, 64],
+            "width": 16,
+            "n_blocks": 6,
+            "places": [3, 5],
+            "dropout": 0.0,
+            "norm": "batch",
+        },
         options={"with_clean": False},
         front_end=FrontEnd(
             sample_rate=8_000,
@@ -190,7 +197,7 @@ def lungrn_nl_small() -> Recipe:
         paper="ma2020lungrn",
         deviations=(
             *SAME_IN_ALL,
-            "pictures of 64 x 64, 16 channels, six residual blocks and two non-local ones",
+            "pictures of 64 x 64, 16 channels, six residual blocks and two non-local ones, batch normalisation",
             "AdamW, a cosine and 10 epochs; classes weighed",
             "mixtures alone, of Beta(0.2, 0.2)",
         ),

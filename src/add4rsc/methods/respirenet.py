@@ -48,8 +48,8 @@ class RespireNet(AbstractPreparedMethod):
 
         hidden: int = Field(default=128, gt=0)
         """Width of both hidden layers of the head."""
-        dropout: float = Field(default=0.5, ge=0, lt=1)
-        """Behind the first of them."""
+        dropout: float = Field(default=0.0, ge=0, lt=1)
+        """Behind the first of them; 0.5 in the paper's code."""
         flip: float = Field(default=0.5, ge=0, le=1)
         """Share of the training cycles that are shown from their end to their beginning."""
         clips_blank: bool = True
@@ -60,8 +60,8 @@ class RespireNet(AbstractPreparedMethod):
         """A band is nearly empty if at least this share of it is blank."""
         dynamic_range: float = Field(default=80.0, gt=0)
         """How far below a cycle's greatest value the picture reaches; decibels if the front-end gives decibels."""
-        enlargement: int = Field(default=3, gt=0)
-        """Factor by which the picture is enlarged, linearly, for the trunk."""
+        enlargement: int = Field(default=1, gt=0)
+        """Factor by which the picture is enlarged, linearly, for the trunk; 3 in the paper's code."""
 
     mean: Tensor
     deviation: Tensor
@@ -176,6 +176,7 @@ def respirenet_resnet34() -> Recipe:
         name="respirenet/resnet34",
         weights="resnet34/imagenet",
         backbone_options={"n_channels": 3},
+        options={"dropout": 0.5, "enlargement": 3},
         front_end=FRONT_END,
         crop=Crop(duration=8.0, windows="majority"),
         waveform=WaveformAugmentation(copies=4, joined_scale=1.0, **CHANGES),
@@ -210,7 +211,7 @@ def respirenet_resnet34_small() -> Recipe:
     return Recipe(
         name="respirenet/resnet34-small",
         backbone_options={"n_channels": 3, "width": 16},
-        options={"enlargement": 1},
+        options={"dropout": 0.5},
         front_end=FRONT_END.model_copy(update={"frame_shift_ms": 16.0}),
         crop=Crop(duration=2.0, windows="majority"),
         waveform=WaveformAugmentation(copies=1, **CHANGES),
