@@ -27,7 +27,7 @@ class Crop(Settings):
     """How a respiratory cycle becomes a waveform of fixed length. All times in seconds."""
 
     duration: float = Field(default=8.0, gt=0)
-    """Length of every cropped cycle; a longer cycle keeps its beginning or its end (`kept`), or has several `windows`."""
+    """Length of every cropped cycle; a longer cycle keeps its beginning or its end (`kept`), or has `windows`."""
     padding: Literal["repeat", "zero", "changed"] = "repeat"
     """How a shorter cycle is filled: by its own repetition, by zeros on both sides, or (`changed`) by a copy of another
     speed, loudness and noise, repeated, before or behind it (Gairola et al. 2021, the `aug` of RespireNet's code)."""

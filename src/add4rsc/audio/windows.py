@@ -37,18 +37,19 @@ def overlapping_windows(duration: float, length: float) -> list[tuple[float, flo
 
 
 def window_times(start: float, end: float, crop: Crop) -> list[tuple[float, float]]:
-    """What is to be cropped of a cycle: itself, or from where each of its windows begins to its end.
+    """What is to be cropped of a cycle: itself, or its windows, each longer than the crop by less than two margins.
 
     Args:
         start: first second of the cycle.
         end: last second.
         crop: with or without windows.
     """
-    if crop.windows is None or end - start <= crop.duration + MARGIN:
+    if crop.windows is None or end - start <= crop.duration + 2 * MARGIN:
         return [(start, end)]
     starts = [first for first, _ in overlapping_windows(end - start, crop.duration)]
     last = min(starts[-1], end - start - crop.duration - MARGIN)
-    return [(start + first, end) for first in (*starts[:-1], last)]
+    firsts = [start + first for first in (*starts[:-1], last)]
+    return [(first, min(end, first + crop.duration + MARGIN)) for first in firsts]
 
 
 def vote(

@@ -79,7 +79,7 @@ def _frequencies(spectrum: ndarray, bins: Float[ndarray, " bin"], hop: int, n_ff
 
 
 def _beyond(source: tuple[float, ...], target: tuple[float, ...]) -> tuple[list[float], list[float]]:
-    """The map continued to negative frequencies and above half the sample rate, where bins at the edges may find one."""
+    """The map continued to negative frequencies and beyond half the sample rate: bins at the edges may find such."""
     slope = (target[-1] - target[-2]) / (source[-1] - source[-2])
     mirrored = ([-each for each in points[:0:-1]] for points in (source, target))
     left, right = mirrored

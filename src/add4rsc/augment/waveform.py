@@ -11,7 +11,6 @@ from add4rsc.audio.variation import GAIN_DB, LOWEST_SNR_DB, SPEED, vary_waveform
 from add4rsc.augment.warping import change_vocal_tract, shift_pitch
 from add4rsc.terms import Settings
 
-
 Change = Literal["noise", "speed", "loudness", "vocal-tract", "pitch"]
 
 VOCAL_TRACT = (0.9, 1.1)
