@@ -47,10 +47,6 @@ class GroupCnn(AbstractBackbone):
         self.map_size = (_map_length(n_mels), _map_length(n_frames))
         self.project = nn.Linear(widths[-1] * self.map_size[0] * self.map_size[1], n_features)
         self.norm = nn.BatchNorm1d(n_features)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-        nn.init.trunc_normal_(self.project.weight, std=0.01)
 
     @staticmethod
     def front_end() -> FrontEnd:

@@ -58,8 +58,9 @@ class CycleGuardian(AbstractMethod):
         group_shift: int = Field(default=15, gt=0)
         n_groups: int = Field(default=45, gt=0)
         """Groups of a cycle: each place among them has a weight of its own."""
-        group_dim: int = Field(default=768, gt=0)
-        cluster_dim: int = Field(default=128, gt=0)
+        group_dim: int = Field(default=128, gt=0)
+        cluster_dim: int = Field(default=64, gt=0)
+        """Published are 768 and 128."""
         n_clusters: int = Field(default=4, gt=1)
         clustering: float = Field(default=1.0, gt=0)
         """Weight of the divergence between assignments and their target, of the clean and of the mixed pass."""
@@ -81,9 +82,7 @@ class CycleGuardian(AbstractMethod):
         """The released code leaves the projector out of the optimiser, so that it stays random."""
         n_channels: int = Field(default=3, gt=0)
         """Kinds of bands, which are masked each by themselves."""
-        masks: SpectrogramAugmentation = SpectrogramAugmentation(
-            n_time_masks=10, max_time_mask=5, n_mel_masks=2, max_mel_mask=10, mask_rule="patch-mix", probability=0.5
-        )
+        masks: SpectrogramAugmentation = SpectrogramAugmentation()
         """Masks over standardised bands, which is why they are the method's own."""
 
     def __init__(self, backbone: AbstractBackbone, n_classes: int, options: Options) -> None:
@@ -99,8 +98,6 @@ class CycleGuardian(AbstractMethod):
             nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
         ).requires_grad_(options.projector_learns)
         self.options = options
-        for part in (self.embed, self.clustering, self.fusion, self.head):
-            part.apply(_initialise)
 
     @classmethod
     def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options) -> "CycleGuardian":
@@ -134,6 +131,8 @@ class CycleGuardian(AbstractMethod):
 
     def _mask(self, frames: Float[Tensor, "batch time mel"], generator: Generator) -> Float[Tensor, "batch time mel"]:
         """Mask each kind of bands by itself, in a share of the cycles."""
+        if self.options.masks.is_off:
+            return frames
         always = self.options.masks.model_copy(update={"probability": 1.0})
         return torch.stack(
             [
@@ -186,16 +185,15 @@ def mix_groups(groups: Float[Tensor, "batch group dim"], mixture: Mixture) -> Fl
     return groups.index_copy(1, mixture.replaced.to(groups.device), donors)
 
 
-def _initialise(module: nn.Module) -> None:
-    """Small normal weights and no offsets, as the released code's."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.01)
-        nn.init.zeros_(module.bias)
-
+MASKS = {"n_time_masks": 10, "max_time_mask": 5, "n_mel_masks": 2, "max_mel_mask": 10} | {
+    "mask_rule": "patch-mix",
+    "probability": 0.5,
+}
 
 PUBLISHED: dict[str, Any] = {
     "method": "cycle_guardian",
     "backbone": "group_cnn",
+    "options": {"group_dim": 768, "cluster_dim": 128, "masks": MASKS},
     "crop": Crop(duration=8.0, kept="end"),
     "augmentation": SpectrogramAugmentation(time_shift=1.0, probability=0.5),
     "waveform": WaveformAugmentation(copies=1, one_of=("noise", "speed", "loudness", "vocal-tract", "pitch")),
@@ -216,6 +214,7 @@ OURS = (
     "the identity by wavelets and back, which changes nothing, is left out",
     "batch normalisation takes its statistics over all groups at once, not place by place",
     "features of groups are computed once for the clean and the mixed pass",
+    "weights start as torch's do, not at 0.01 times a normal draw; those of the groups' places at 1, not of both signs",
 )
 """Where every recipe departs from the released code."""
 
@@ -239,7 +238,7 @@ def cycle_guardian_group_cnn() -> Recipe:
 def cycle_guardian_group_cnn_as_released() -> Recipe:
     """CycleGuardian with what its released code does otherwise than it means; its epoch is chosen on the test set."""
     slips = {"clustering_sum": True, "target_learns": True, "reconstruction": 0.0}
-    options = slips | {"soft_cosine": "mixed", "projector_learns": False}
+    options = PUBLISHED["options"] | slips | {"soft_cosine": "mixed", "projector_learns": False}
     changes = {"options": options, "split": "icbhi2017/official", "selection": Selection.TEST, "validation_share": 0.0}
     deviations = ("official split, not the code's own", "best score on the test set, not best accuracy", *OURS)
     return Recipe(name="cycle_guardian/group_cnn-as-released", deviations=deviations, **PUBLISHED | changes)
@@ -269,7 +268,7 @@ def cycle_guardian_group_cnn_small() -> Recipe:
     changes: dict[str, Any] = {
         "backbone_options": small,
         "front_end": SMALL_FRONT_END,
-        "options": {"n_groups": 8, "group_dim": 192, "cluster_dim": 64},
+        "options": {"n_groups": 8, "masks": MASKS | {"n_time_masks": 2}},
         "crop": Crop(duration=2.0, kept="end"),
         "waveform": WaveformAugmentation(),
         "optimiser": Optimiser(name="adamw", learning_rate=3e-3, weight_decay=1e-3),

@@ -40,7 +40,6 @@ class LungAdapter(AbstractMethod):
         authors="Xiao, L. and others",
         venue="Interspeech",
         year=2024,
-        doi="10.21437/Interspeech.2024",  # of the proceedings; the paper's own was not found
     )
 
     class Options(Settings):

@@ -37,7 +37,7 @@ class PatientConsistentMultiCycleLearning(AbstractMethod):
         key="pcmcl2026",
         title="PC-MCL: Patient-Consistent Multi-Cycle Learning with Multi-Label Bias Correction for Respiratory Sound "
         "Classification",
-        authors="Jeong, Seung Gyu and Kim, Seong-Eun",
+        authors="Kim, Seong-Eun and others",
         venue="ICASSP",
         year=2026,
         arxiv="2601.17080",
