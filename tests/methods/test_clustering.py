@@ -42,7 +42,9 @@ def test_clustering_equals_a_loop_over_cycles_groups_and_clusters(generator):
 
 def test_descent_on_the_divergence_draws_groups_to_centres(generator):
     """Two clouds and two centres that are between them and too close: both clouds are sorted out."""
-    clouds = torch.cat([torch.randn(1, 20, 2, generator=generator) - 3, torch.randn(1, 20, 2, generator=generator) + 3], 1)
+    clouds = torch.cat(
+        [torch.randn(1, 20, 2, generator=generator) - 3, torch.randn(1, 20, 2, generator=generator) + 3], 1
+    )
     centres = torch.tensor([[-0.5, -0.4], [0.5, 0.6]], requires_grad=True)
     optimiser = torch.optim.SGD([centres], lr=5.0)
     before = divergence(target_distribution(soft_assignment(clouds, centres)), soft_assignment(clouds, centres)).mean()
