@@ -38,3 +38,14 @@ def test_cite_prints_bibtex_of_the_method(cli, name):
     assert re.match(r"@\w+\{[a-z0-9]+,\n", outcome.out)
     assert outcome.out.count("{") == outcome.out.count("}")
     assert methods.get(recipes.get(name)().method).paper.title in outcome.out
+
+
+def test_methods_say_which_rows_are_approximate(cli):
+    """Those of which METHODS says that settings were not found, and not the one whose code and paper say all."""
+    rows = {row["name"]: row for row in json.loads(cli("list", "methods", "--json").out)["methods"]}
+    for name in ("lungrn_nl", "splice", "co_tuning", "stochastic_normalisation", "rep_augment", "lung_adapter"):
+        assert rows[name]["approximate"] == "yes", name
+    assert rows["patch_mix_cl"]["approximate"] == "no"
+    assert rows["patch_mix_cl"]["recipe"] == "patch_mix_cl/ast"
+    for row in rows.values():
+        assert row["deviations"] == len(recipes.get(row["recipe"])().deviations)

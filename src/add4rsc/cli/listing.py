@@ -51,7 +51,29 @@ def _methods() -> list[dict[str, Any]]:
     from add4rsc.methods import methods
 
     found = [(name, methods.get(name)) for name in methods.names()]
-    return [{"name": name, "what": _first_line(method), "paper": method.paper.key} for name, method in found]
+    return [
+        {"name": name, "what": _first_line(method), "paper": method.paper.key} | _faithfulness(name)
+        for name, method in found
+    ]
+
+
+GUESSED = ("not found", "not published", "not known", "not say", "not said", "approximate", "is not in it")
+"""Words of a deviation by which we filled in what a publication leaves open."""
+
+
+def _faithfulness(method: str) -> dict[str, Any]:
+    """The recipe that stands for a method's publication, in how many places it departs, and whether any was guessed."""
+    from add4rsc.methods import recipes
+
+    own = [recipes.get(name)() for name in recipes.names() if name.split("/")[0] == method]
+    published = [recipe for recipe in own if recipe.reported is not None and not recipe.name.endswith("-small")]
+    recipe = (published or own)[0]
+    is_guessed = any(word in deviation for deviation in recipe.deviations for word in GUESSED)
+    return {
+        "recipe": recipe.name,
+        "deviations": len(recipe.deviations),
+        "approximate": "yes" if is_guessed else "no",
+    }
 
 
 def _recipes() -> list[dict[str, Any]]:
