@@ -209,7 +209,7 @@ FREE_KEYS = frozenset({"options", "backbone_options"})
 
 def _explain(error: ErrorDetails, values: dict[str, Any]) -> str:
     """The first thing that is wrong, in words, with the nearest known key."""
-    key = ".".join(str(part) for part in error["loc"])
+    key = ".".join(str(part) for part in error["loc"] if "[" not in str(part))  # a choice of types names the one tried
     if error["type"] != "extra_forbidden":
         return f"Recipe key '{key}' cannot be {error['input']!r}: {error['msg']}. Change it with --set {key}=VALUE."
     *path, last = (str(part) for part in error["loc"])

@@ -106,14 +106,12 @@ def test_fusion_equals_a_convolution_over_masked_groups(generator):
         fusion.place_offset.fill_(0.2)
     features = torch.rand(2, 6, 8, generator=generator)
     shares = torch.rand(2, 6, 3, generator=generator)
-    convolution = torch.nn.Conv2d(6, 1, 1)
+    kernel = fusion.place_weights.reshape(1, 6, 1, 1)
     with torch.no_grad():
-        convolution.weight.copy_(fusion.place_weights.reshape(1, 6, 1, 1))
-        convolution.bias.copy_(fusion.place_offset)
         found = fusion.fuse_groups(features, shares)
         for cluster in range(3):
             kept = torch.where((shares.argmax(dim=2) == cluster)[..., None], features, 0.0)
-            whole = functional.gelu(convolution(kept[..., None]))[:, 0, :, 0]
+            whole = functional.gelu(functional.conv2d(kept[..., None], kernel, fusion.place_offset))[:, 0, :, 0]
             torch.testing.assert_close(found[:, cluster], fusion.project(functional.layer_norm(whole, (8,))))
 
 

@@ -149,7 +149,7 @@ class CycleGuardian(AbstractMethod):
     def _groups(self, frames: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch group dim"]:
         """Features of the groups of frames, which overlap."""
         cut = frames.mT.unfold(-1, self.options.group_frames, self.options.group_shift).permute(0, 2, 3, 1)
-        return self.embed(self.backbone(cut.flatten(0, 1))).unflatten(0, (len(frames), -1))
+        return self.embed(self.backbone(cut.flatten(0, 1))).unflatten(0, cut.shape[:2])
 
     def _summarise(self, groups: Float[Tensor, "batch group dim"]) -> Summary:
         """Cluster the groups of each cycle, and fuse them."""
