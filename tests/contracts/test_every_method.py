@@ -20,6 +20,8 @@ N_CLASSES = 4
 WITHOUT_ADDRESS = {"xiao2024lungadapter"}
 """Papers of which neither DOI nor arXiv number is known."""
 N_MELS = backbones.get("small_cnn").front_end().n_bands
+AST = {"patch_size": [16, 10], "dim": 32, "n_layers": 2, "n_heads": 4, "n_mels": N_MELS, "n_frames": 60}
+"""Options of a small transformer, for methods that need patches."""
 N_STEPS = 60
 """In which every method must have learnt 16 cycles by heart."""
 SLOW = {"cycle_guardian"}
@@ -43,7 +45,9 @@ def build(name: str, options: dict, seed: int = 0) -> AbstractMethod:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         kind = methods.get(name)
-        return kind.create(backbones.get("small_cnn")(), N_MELS, N_CLASSES, read_options(kind, options))
+        is_masked = options.get("stage") == "pretraining"
+        backbone = backbones.get("ast")(**AST) if is_masked else backbones.get("small_cnn")()
+        return kind.create(backbone, N_MELS, N_CLASSES, read_options(kind, options))
 
 
 def noise(generator: torch.Generator, n_cycles: int = 4, n_frames: int = 60) -> Batch:

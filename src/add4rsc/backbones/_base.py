@@ -4,7 +4,7 @@ import abc
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from add4rsc.audio.frontend import FrontEnd
@@ -85,9 +85,18 @@ class AbstractPatchBackbone(AbstractBackbone):
     patch_embed: nn.Module
     """Log-mel frames -> patches on their grid, `batch dim mel_patch time_patch`."""
 
+    n_patch_features: int
+    """Length of what a single patch becomes."""
+
     @abc.abstractmethod
     def encode(self, patches: Float[Tensor, "batch dim mel_patch time_patch"]) -> Float[Tensor, "batch feature"]:
         """Summarise patches that `patch_embed` has made, and that a method may have changed since."""
+
+    @abc.abstractmethod
+    def encode_places(
+        self, patches: Float[Tensor, "batch dim mel_patch time_patch"], places: Int[Tensor, "batch kept"]
+    ) -> Float[Tensor, "batch kept dim"]:
+        """What the patches at these places, counted along time first, become where no others are."""
 
 
 class AbstractRecutBackbone(AbstractPatchBackbone):

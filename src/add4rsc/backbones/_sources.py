@@ -84,6 +84,14 @@ WEIGHTS: Mapping[str, WeightSource] = {
         size="350 MB",
         origin="ImageNet and AudioSet, patches that do not overlap, mAP 0.442; Gong, Chung, Glass, Interspeech 2021",
     ),
+    "m2d/audioset-80x200-16x4": WeightSource(
+        backbone="m2d_vit",
+        form="released",
+        url="https://github.com/nttcslab/m2d/releases",
+        licence="NTT's own, for research (LICENSE.pdf of the repository)",
+        size="about 350 MB unpacked",
+        origin="AudioSet without labels, 80 bands x 200 frames, patches 16 x 4; Niizumi et al., IEEE/ACM TASLP 2024",
+    ),
     "resnest50/imagenet": WeightSource(
         backbone="resnest50",
         form="resnest",

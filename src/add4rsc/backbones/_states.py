@@ -35,6 +35,10 @@ class KeyReport:
     mis_shaped: tuple[str, ...]
 
 
+OWN = "backbone."
+"""What the names of a backbone's tensors begin with in a network of `add4rsc.methods`."""
+
+
 def compare_keys(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> KeyReport:
     """Match names and shapes; a classifier that the network does not keep is left out in silence."""
     common = [name for name in network if name in state]
@@ -47,12 +51,16 @@ def compare_keys(network: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> 
 
 
 def convert(backbone: type[AbstractBackbone], state: State) -> tuple[str, State] | None:
-    """The form that the tensors have among the backbone's, and the tensors under our names; None if they have none."""
+    """The form that the tensors have among the backbone's, and the tensors under our names; None if they have none.
+
+    A network that was trained here has the backbone's own names behind `backbone.`.
+    """
     for form, converter in backbone.forms.items():
         converted = converter(state)
         if converted is not None:
             return form, converted | _source_head(backbone, form, state)
-    return None
+    own = {name.removeprefix(OWN): tensor for name, tensor in state.items() if name.startswith(OWN)}
+    return ("trained here", own) if own else None
 
 
 def _source_head(backbone: type[AbstractBackbone], form: str, state: State) -> State:

@@ -10,28 +10,25 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
 from add4rsc.backbones._base import AbstractRecutBackbone, AdaptablePart, Converter, State
+from add4rsc.backbones._transformer import LAYER_NORM_EPS, Block, Grid, PatchEmbedding, initialise_blocks, take_places
 from add4rsc.errors import CheckpointError, RecipeError
 
-Grid = tuple[int, int]
-"""Patches along mel and along time; patches are flattened in this order."""
-
 PositionTable = Literal["interpolated", "cut", "transposed"]
+
+Pooling = Literal["tokens", "patches"]
 
 N_TOKENS = 2
 """Class token and distillation token, before the patches."""
 
 PUBLISHED_GRIDS = {1212: (12, 101), 512: (8, 64), 576: (24, 24), 196: (14, 14)}
 """By their number of patches: AudioSet at strides 10 and 16 (128 mels, 1024 frames); DeiT at 384 and 224 pixels."""
-
-LAYER_NORM_EPS = 1e-6
-"""DeiT's; 1e-12, which Hugging Face's configuration names, moves features by 9e-4."""
 
 HUGGING_FACE_NAMES = (
     (r"^audio_spectrogram_transformer\.", ""),
@@ -134,63 +131,6 @@ def resize_kernel(kernel: Float[Tensor, "dim 1 mel time"], patch_size: Grid) -> 
     return resized * (source[0] * source[1] / (patch_size[0] * patch_size[1]))
 
 
-class PatchEmbedding(nn.Module):
-    """Project overlapping patches of the spectrogram."""
-
-    def __init__(self, dim: int, patch_size: Grid, stride: Grid) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(1, dim, patch_size, stride)
-
-    def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch dim mel_patch time_patch"]:
-        """Return the patches on their grid."""
-        return self.proj(log_mel.mT[:, None])
-
-
-class SelfAttention(nn.Module):
-    """Multi-head self-attention with one matrix for queries, keys and values."""
-
-    def __init__(self, dim: int, n_heads: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
-
-    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
-        """Mix positions."""
-        query, key, value = self.qkv(x).unflatten(-1, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4).unbind()
-        heads = functional.scaled_dot_product_attention(query, key, value)
-        return self.proj(heads.transpose(1, 2).flatten(-2))
-
-
-class FeedForward(nn.Module):
-    """Two layers with GELU between, four times as wide inside."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
-        """Transform each position."""
-        return self.fc2(functional.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """A transformer layer, normalised before each part."""
-
-    def __init__(self, dim: int, n_heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.attn = SelfAttention(dim, n_heads)
-        self.norm2 = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.mlp = FeedForward(dim)
-
-    def forward(self, x: Float[Tensor, "batch position dim"]) -> Float[Tensor, "batch position dim"]:
-        """Return the layer's output."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 @backbones.register("ast")
 class AudioSpectrogramTransformer(AbstractRecutBackbone):
     """The AST: DeiT-base-distilled on overlapping patches; its features are the mean of the two tokens.
@@ -200,6 +140,9 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
     `position_table` says how a pretrained table gets to another grid: `"interpolated"` bilinearly; `"cut"` as in the
     AST's release, where an axis that shrinks keeps its middle; `"transposed"` as in Patch-Mix (Bae et al. 2023) and all
     that built on it, whose table is made for mel and time exchanged, so that positions are scrambled.
+
+    `pooling="patches"` takes the mean of all patches in place of the two tokens, for weights whose pretraining had no
+    use for these.
     """
 
     forms: ClassVar[Mapping[str, Converter]] = {"original": convert_original, "hugging-face": convert_hugging_face}
@@ -216,10 +159,12 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
         n_mels: int = 128,
         n_frames: int = 1024,
         position_table: PositionTable = "interpolated",
+        pooling: Pooling = "tokens",
     ) -> None:
         super().__init__()
-        self.n_features = dim
+        self.n_features = self.n_patch_features = dim
         self.position_table: PositionTable = position_table
+        self.pooling: Pooling = pooling
         patch, step = (patch_size[0], patch_size[1]), (stride[0], stride[1])
         self.grid = ((n_mels - patch[0]) // step[0] + 1, (n_frames - patch[1]) // step[1] + 1)
         if min(self.grid) < 1:
@@ -242,7 +187,8 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
             for index in range(n_layers)
             for name, part in (("attn", AdaptablePart("attention", dim)), ("mlp", AdaptablePart("feed-forward", dim)))
         }
-        self._size = {"dim": dim, "n_layers": n_layers, "n_heads": n_heads, "n_mels": n_mels, "n_frames": n_frames}
+        self._form: dict[str, Any] = {"dim": dim, "n_layers": n_layers, "n_heads": n_heads, "n_mels": n_mels}
+        self._form |= {"n_frames": n_frames, "position_table": position_table, "pooling": pooling}
         self._initialise()
 
     @staticmethod
@@ -256,10 +202,25 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
 
     def encode(self, patches: Float[Tensor, "batch dim mel_patch time_patch"]) -> Float[Tensor, "batch feature"]:
         """Summarise patches that `patch_embed` has made, and that a method may have changed since."""
-        tokens = torch.cat([self.cls_token, self.dist_token], dim=1).expand(patches.shape[0], -1, -1)
+        encoded = self._encode_all(patches, None)
+        kept = encoded[:, :N_TOKENS] if self.pooling == "tokens" else encoded[:, N_TOKENS:]
+        return self.norm(kept).mean(dim=1)
+
+    def encode_places(
+        self, patches: Float[Tensor, "batch dim mel_patch time_patch"], places: Int[Tensor, "batch kept"]
+    ) -> Float[Tensor, "batch kept dim"]:
+        """What the patches at these places, counted along time first, become where no others are."""
+        return self.norm(self._encode_all(patches, places)[:, N_TOKENS:])
+
+    def _encode_all(
+        self, patches: Float[Tensor, "batch dim mel_patch time_patch"], places: Int[Tensor, "batch kept"] | None
+    ) -> Float[Tensor, "batch position dim"]:
+        """Both tokens and the patches, or those at the given places, behind the last block."""
         positions = self.positions((patches.shape[-2], patches.shape[-1]))
-        encoded = self.blocks(torch.cat([tokens, patches.flatten(-2).mT], dim=1) + positions)
-        return self.norm(encoded[:, :N_TOKENS]).mean(dim=1)
+        embedded = patches.flatten(-2).mT + positions[:, N_TOKENS:]
+        kept = embedded if places is None else take_places(embedded, places)
+        tokens = torch.cat([self.cls_token, self.dist_token], dim=1) + positions[:, :N_TOKENS]
+        return self.blocks(torch.cat([tokens.expand(patches.shape[0], -1, -1), kept], dim=1))
 
     def positions(self, grid: Grid) -> Float[Tensor, "1 position dim"]:
         """The table of positions for a grid of patches."""
@@ -276,7 +237,7 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
             resizes: bring kernel and positions to their new shapes; without, those that would change keep a random
                 start, as in the released code of MVST (He et al. 2024, arXiv:2311.09655).
         """
-        copy = type(self)(patch_size=patch_size, stride=patch_size, position_table=self.position_table, **self._size)
+        copy = type(self)(patch_size=patch_size, stride=patch_size, **self._form)
         state, fresh, kernel = self.state_dict(), copy.state_dict(), "patch_embed.proj.weight"
         if resizes:
             resized = {"pos_embed": self.positions(copy.grid), kernel: resize_kernel(state[kernel], patch_size)}
@@ -289,7 +250,4 @@ class AudioSpectrogramTransformer(AbstractRecutBackbone):
     def _initialise(self) -> None:
         for table in (self.cls_token, self.dist_token, self.pos_embed):
             nn.init.trunc_normal_(table, std=0.02)
-        for module in self.blocks.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
+        initialise_blocks(self.blocks)

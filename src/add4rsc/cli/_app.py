@@ -41,6 +41,9 @@ VERBS = (
 )
 """Modules of this folder, in the order of the help page."""
 
+PARTLY_DONE = 3
+"""Exit code where a part could not be done."""
+
 TYPER_INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt."""
 

@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from add4rsc.cli._app import app
+from add4rsc.cli._app import PARTLY_DONE, app
 from add4rsc.cli._output import print_json, print_table
 from add4rsc.errors import RunFolderError
 
 if TYPE_CHECKING:
     from add4rsc.report.leaderboard import Leaderboard
 
-PARTLY_DONE = 3
 NAME = "benchmark"
 SHOWN = ("rank", "recipe", "specificity", "sensitivity", "score", "same", "n_parameters", "training_seconds")
 

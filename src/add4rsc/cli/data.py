@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from add4rsc.cli._app import app
+from add4rsc.cli._app import PARTLY_DONE, app
 from add4rsc.cli._output import print_json, print_table
 
 data = typer.Typer(help="Obtain, verify, divide and synthesise corpora.", no_args_is_help=True)
@@ -79,7 +79,7 @@ def verify(
             "This is the complete corpus." if report.complete else f"This is a part of the published corpus: {share}."
         )
     if not report.complete:
-        raise typer.Exit(3)
+        raise typer.Exit(PARTLY_DONE)
 
 
 @data.command()

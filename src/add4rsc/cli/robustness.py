@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from add4rsc.cli._app import app
+from add4rsc.cli._app import PARTLY_DONE, app
 from add4rsc.errors import WrongUsageError
 
 if TYPE_CHECKING:
     from add4rsc.audio.enhancement import Enhancement
     from add4rsc.robustness.conditions import Grid
     from add4rsc.robustness.sounds import NoiseBand
-
-PARTLY_DONE = 3
 
 
 Choice = TypeVar("Choice", bound=StrEnum)

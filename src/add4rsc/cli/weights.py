@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from add4rsc.cli._app import app
+from add4rsc.cli._app import PARTLY_DONE, app
 from add4rsc.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -98,4 +98,4 @@ def verify() -> None:
     for each in bad:
         typer.echo(f"{each.path}: {each.problem}. {each.remedy}")
     if bad:
-        raise typer.Exit(3)
+        raise typer.Exit(PARTLY_DONE)

@@ -13,7 +13,7 @@ import torch
 
 from add4rsc.audio.frontend import LogMelFilterBank
 from add4rsc.engine.folder import SUMMARY
-from add4rsc.engine.loading import load_run
+from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.errors import Add4rscError
 from add4rsc.methods import recipes
@@ -133,8 +133,8 @@ def _entry(recipe: Recipe, folder: Path) -> Entry:
         return Entry(**values | {"folder": str(folder), "deviations": tuple(values["deviations"])})
     runs = [folder] if (folder / "history.csv").exists() else sorted(folder.glob("seed-*"))
     seconds = [float(pd.read_csv(run / "history.csv")["seconds"].sum()) for run in runs if (run / SUMMARY).exists()]
-    network = load_run(runs[0]).network
-    weights = list(network.parameters())
+    trained = load_run(runs[0])
+    weights = list(trained.network.parameters())
     entry = Entry(
         recipe.name,
         recipe.method,
@@ -142,7 +142,7 @@ def _entry(recipe: Recipe, folder: Path) -> Entry:
         sum(weight.numel() for weight in weights),
         sum(weight.numel() for weight in weights if weight.requires_grad),
         statistics.mean(seconds),
-        measure_latency(runs[0]),
+        measure_latency(trained),
         recipe.deviations,
         None if recipe.reported is None else recipe.reported.score,
     )
@@ -150,9 +150,8 @@ def _entry(recipe: Recipe, folder: Path) -> Entry:
     return entry
 
 
-def measure_latency(folder: Path) -> float:
+def measure_latency(run: TrainedRun) -> float:
     """Median seconds from one cycle's waveform to its probabilities, front-end included, on one processor."""
-    run = load_run(folder)
     filter_bank, n_threads = LogMelFilterBank(run.front_end), torch.get_num_threads()
     waveform = torch.randn(
         1, run.recipe.crop.n_samples(run.front_end.sample_rate), generator=torch.Generator().manual_seed(0)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
+from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.recipe import nearest
 from add4rsc.terms import Paper, Settings
 
@@ -99,6 +100,11 @@ class TrainingCycles:
     """Log-mel frames of the cycles of these indices, without any augmentation, on the network's device."""
 
 
+def codes_of(cycles: Batch | TrainingCycles, group: str) -> Int[Tensor, " cycle"]:
+    """Codes of a group of `terms.GROUPS`; -1 for all cycles where nothing is known of them."""
+    return cycles.groups.get(group, torch.full_like(cycles.labels, UNKNOWN))
+
+
 class AbstractPreparedMethod(AbstractMethod):
     """A method that looks at the training cycles once, before the first step of a fresh run."""
 
@@ -108,6 +114,16 @@ class AbstractPreparedMethod(AbstractMethod):
 
         The network is on its device, with its pretrained weights. Every process is given the same cycles.
         """
+
+
+class AbstractInformedMethod(AbstractMethod):
+    """A method whose predictions may draw on what is known of the recordings, beside their sound."""
+
+    @abc.abstractmethod
+    def forward(
+        self, log_mel: Float[Tensor, "batch time mel"], groups: Mapping[str, Int[Tensor, " batch"]] | None = None
+    ) -> Float[Tensor, "batch class"]:
+        """Logits of every class; `groups` as in `Batch`, None where nothing is known."""
 
 
 class AbstractPacedMethod(AbstractMethod):

@@ -3,7 +3,7 @@
 import torch
 import torch.distributed
 from jaxtyping import Float, Int, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional
 
@@ -54,6 +54,11 @@ def own_places(n_own: int) -> Int[Tensor, " own"]:
     n_processes = count_processes()
     first = torch.distributed.get_rank() if n_processes > 1 else 0
     return first + n_processes * torch.arange(n_own)
+
+
+def build_projector(width: int) -> nn.Sequential:
+    """The layers between features and what is contrasted, as wide as they are, in Patch-Mix CL and after it."""
+    return nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width))
 
 
 def supervised_contrast(

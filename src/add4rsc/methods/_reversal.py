@@ -20,9 +20,6 @@ STETHOSCOPE_PAPER = Paper(
 )
 """Where reversed gradients, in two ways, take the stethoscope out of the features of respiratory cycles."""
 
-UNKNOWN = -1
-"""Code of a group that nobody has noted."""
-
 Strength = Literal["schedule", "full"]
 """How strongly a gradient is reversed: by `reversal_strength`, or wholly from the first step."""
 

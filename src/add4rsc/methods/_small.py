@@ -4,6 +4,7 @@ from typing import Any
 
 from add4rsc.audio.crop import Crop
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
+from add4rsc.backbones import backbones
 from add4rsc.recipe import Optimiser, Recipe, Schedule
 
 MN04: dict[str, Any] = {
@@ -37,3 +38,40 @@ def mn04_recipe(name: str, method: str, **changes: Any) -> Recipe:
         changes: other keys of the recipe.
     """
     return Recipe(name=name, method=method, **(MN04 | changes))
+
+
+AST_SMALL: dict[str, Any] = {
+    "backbone": "ast",
+    "backbone_options": {
+        "stride": [16, 16],
+        "dim": 192,
+        "n_layers": 4,
+        "n_heads": 3,
+        "n_mels": 64,
+        "n_frames": 124,
+        "pooling": "patches",
+    },
+    "front_end": backbones.get("small_cnn").front_end(),
+    "crop": Crop(duration=2.0),
+    "augmentation": SpectrogramAugmentation(
+        n_time_masks=1, max_time_mask=12, n_mel_masks=1, max_mel_mask=8, time_shift=0.5, level_shift=0.2
+    ),
+    "optimiser": Optimiser(name="adamw", learning_rate=5e-4, weight_decay=1e-2),
+    "schedule": Schedule(warmup_epochs=0.5),
+    "epochs": 6,
+    "batch_size": 32,
+    "drop_last": True,
+    "class_weights": "square-root",
+}
+"""A transformer of 4 blocks and 192 dimensions on 2 s of each cycle, 64 bands below 4 kHz."""
+
+
+def ast_recipe(name: str, method: str, **changes: Any) -> Recipe:
+    """A recipe of the small transformer with another method.
+
+    Args:
+        name: of the new recipe.
+        method: a registered method.
+        changes: other keys of the recipe.
+    """
+    return Recipe(name=name, method=method, **(AST_SMALL | changes))

@@ -28,8 +28,8 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
-from add4rsc.methods._small import small
-from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, Schedule, nearest, patch_mix_recipe
+from add4rsc.methods._small import mn04_recipe, small
+from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
 
@@ -153,21 +153,10 @@ class Add4Rsc(AbstractMethod):
 @recipes.register("add4rsc/mn04")
 def add4rsc_mn04() -> Recipe:
     """The ADD layer (`fixed`, heads 32 wide as released) before EfficientAT's mn04; otherwise as `fine_tuning/mn04`."""
-    return Recipe(
-        name="add4rsc/mn04",
-        method="add4rsc",
-        backbone="mn04",
-        weights="mn04/audioset",
+    return mn04_recipe(
+        "add4rsc/mn04",
+        "add4rsc",
         options={"preset": "fixed", "add": {"n_heads": 4}},
-        crop=Crop(duration=3.0),
-        augmentation=SpectrogramAugmentation(
-            n_time_masks=1, max_time_mask=40, n_mel_masks=1, max_mel_mask=16, time_shift=0.5, level_shift=0.2
-        ),
-        optimiser=Optimiser(name="adamw", learning_rate=6e-4, weight_decay=1e-3),
-        schedule=Schedule(warmup_epochs=0.5),
-        epochs=8,
-        batch_size=32,
-        class_weights="square-root",
         paper="dong2025add4rsc",
         deviations=("backbone mn04 in place of AST or ResNet-50", "the ADD layer in its fixed form"),
     )

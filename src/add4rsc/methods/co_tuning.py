@@ -16,7 +16,7 @@ from torch.nn import functional
 from add4rsc.backbones._base import AbstractBackbone, AbstractSourceBackbone
 from add4rsc.errors import MissingExtraError, RecipeError
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractPreparedMethod, Batch, Losses, TrainingCycles
+from add4rsc.methods._base import AbstractPreparedMethod, Batch, Losses, TrainingCycles, codes_of
 from add4rsc.methods._nguyen2022 import NGUYEN_PAPER, NOT_FOUND, published_settings, small_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Recipe, Reported
@@ -187,7 +187,7 @@ class CoTuning(AbstractPreparedMethod):
         if self.options.relationship == "direct":
             found = direct_relationship(source, labels, n_classes)
         else:
-            patients = training.groups.get("patient", torch.full_like(training.labels, -1)).cpu()
+            patients = codes_of(training, "patient").cpu()
             held_out = draw_held_out(patients, HELD_OUT_SHARE, generator).numpy()
             found = inverted_relationship(source, labels, n_classes, held_out, self.options.map_strength)
         self.relationship.copy_(torch.from_numpy(found))

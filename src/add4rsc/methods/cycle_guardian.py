@@ -17,7 +17,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
 from add4rsc.methods._clustering import ClusterFusion, DeepClustering, SoftCosine, divergence, target_distribution
-from add4rsc.methods._contrast import gather_cycles, own_places
+from add4rsc.methods._contrast import build_projector, gather_cycles, own_places
 from add4rsc.methods._mixture import Mixture, draw_mixture, mixture_contrast
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Averaging, Optimiser, Recipe, Reported, Schedule
@@ -94,9 +94,7 @@ class CycleGuardian(AbstractMethod):
         self.fusion = ClusterFusion(options.n_groups, options.n_clusters, dim, width)
         self.soft_cosine = SoftCosine(width, is_mixed=options.soft_cosine == "mixed")
         self.head = nn.Linear(width, n_classes)
-        self.projector = nn.Sequential(
-            nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
-        ).requires_grad_(options.projector_learns)
+        self.projector = build_projector(width).requires_grad_(options.projector_learns)
         self.options = options
 
     @classmethod

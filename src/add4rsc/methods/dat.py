@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor, nn
@@ -10,9 +9,10 @@ from torch.nn import functional
 
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses
-from add4rsc.methods._reversal import STETHOSCOPE_PAPER, UNKNOWN, Strength, reversal_strength, reverse_gradient
+from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
+from add4rsc.methods._reversal import STETHOSCOPE_PAPER, Strength, reversal_strength, reverse_gradient
 from add4rsc.methods._small import mn04_recipe
+from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import N_STETHOSCOPE_CODES, Paper, Settings
@@ -64,7 +64,7 @@ class DomainAdversarialTraining(AbstractMethod):
         logits = self.head(self.head_norm(features))
         strength = reversal_strength(self.options.strength, batch.progress)
         stethoscope_logits = self.stethoscope_head(reverse_gradient(features, strength))
-        codes = batch.groups.get("stethoscope", torch.full_like(batch.labels, UNKNOWN))
+        codes = codes_of(batch, "stethoscope")
         adversarial = functional.cross_entropy(stethoscope_logits, codes, reduction="none", ignore_index=UNKNOWN)
         return {
             "classification": functional.cross_entropy(logits, batch.labels, reduction="none"),

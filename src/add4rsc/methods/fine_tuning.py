@@ -21,7 +21,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
-from add4rsc.methods._small import small
+from add4rsc.methods._small import mn04_recipe, small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -78,21 +78,7 @@ class FineTuning(AbstractMethod):
 @recipes.register("fine_tuning/mn04")
 def fine_tuning_mn04() -> Recipe:
     """EfficientAT MobileNet mn04 from AudioSet weights, 3 s cycles: minutes on two cores."""
-    return Recipe(
-        name="fine_tuning/mn04",
-        method="fine_tuning",
-        backbone="mn04",
-        weights="mn04/audioset",
-        crop=Crop(duration=3.0),
-        augmentation=SpectrogramAugmentation(
-            n_time_masks=1, max_time_mask=40, n_mel_masks=1, max_mel_mask=16, time_shift=0.5, level_shift=0.2
-        ),
-        optimiser=Optimiser(name="adamw", learning_rate=6e-4, weight_decay=1e-3),
-        schedule=Schedule(warmup_epochs=0.5),
-        epochs=8,
-        batch_size=32,
-        class_weights="square-root",
-    )
+    return mn04_recipe("fine_tuning/mn04", "fine_tuning")
 
 
 @recipes.register("fine_tuning/mn04-small")

@@ -12,7 +12,7 @@ from add4rsc.audio.crop import Crop
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.methods._contrast import gather_cycles
 from add4rsc.methods._small import mn04_recipe
 from add4rsc.protocol.selection import Selection
@@ -78,7 +78,7 @@ class PatientAwareFeatureAlignment(AbstractMethod):
         """Cross-entropy, and the two losses of the whole batch, which are the same for each of its cycles."""
         features = self.backbone(batch.log_mel)
         logits = self.head(self.head_norm(features))
-        patients = gather_cycles(batch.groups.get("patient", torch.full_like(batch.labels, -1)))
+        patients = gather_cycles(codes_of(batch, "patient"))
         found = align_patients(gather_cycles(self.projector(features)), patients)
         return {
             "classification": functional.cross_entropy(logits, batch.labels, reduction="none"),

@@ -10,7 +10,7 @@ from torch.nn import functional
 from add4rsc.backbones._base import AbstractBackbone, AbstractPatchBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
-from add4rsc.methods._contrast import gather_cycles, own_places
+from add4rsc.methods._contrast import build_projector, gather_cycles, own_places
 from add4rsc.methods._mixture import Mixture, draw_mixture, mixture_contrast
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
@@ -57,9 +57,7 @@ class PatchMixContrastiveLearning(AbstractMethod):
         self.backbone = backbone
         self.head_norm = nn.LayerNorm(width) if options.head_norm else nn.Identity()
         self.head = nn.Linear(width, n_classes)
-        self.projector = nn.Sequential(
-            nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
-        )
+        self.projector = build_projector(width)
         self.options = options
 
     @classmethod

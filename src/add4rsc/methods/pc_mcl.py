@@ -12,7 +12,7 @@ from add4rsc.audio.crop import Crop
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.methods._contrast import gather_cycles, own_places
 from add4rsc.methods._small import mn04_recipe
 from add4rsc.protocol.selection import Selection
@@ -85,7 +85,7 @@ class PatientConsistentMultiCycleLearning(AbstractMethod):
 
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Binary cross-entropies of the bits, their mean, and of the second task for joined cycles."""
-        patients = gather_cycles(batch.groups.get("patient", torch.full_like(batch.labels, -1)))
+        patients = gather_cycles(codes_of(batch, "patient"))
         drawn = draw_pairs(patients.cpu(), self.options.joined_share, self.options.same_patient_share, generator)
         places = own_places(len(batch.labels))
         partners, joined = drawn.partners[places], drawn.joined[places].to(batch.labels.device)

@@ -21,6 +21,7 @@ from add4rsc.methods._base import (
     Batch,
     Losses,
     TrainingCycles,
+    codes_of,
     mean_of_views,
 )
 from add4rsc.methods._contrast import gather_cycles, own_places, supervised_contrast
@@ -168,8 +169,7 @@ def scale_frames(log_mel: Float[Tensor, "batch time mel"], scaling: str) -> Floa
 
 def known_of(name: str, batch: Batch) -> Int[Tensor, "batch part"]:
     """What a contrast's name is made of, as codes: of the class, or of each group; -1 is unknown."""
-    unknown = torch.full_like(batch.labels, -1)
-    parts = [batch.labels if part == CLASS else batch.groups.get(part, unknown) for part in name.split("+")]
+    parts = [batch.labels if part == CLASS else codes_of(batch, part) for part in name.split("+")]
     return torch.stack(parts, dim=1)
 
 

@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses, mean_of_views
-from add4rsc.methods._contrast import gather_cycles, own_places, supervised_contrast
-from add4rsc.methods._reversal import STETHOSCOPE_PAPER, UNKNOWN, Strength, reversal_strength, reverse_gradient
+from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of, mean_of_views
+from add4rsc.methods._contrast import build_projector, gather_cycles, own_places, supervised_contrast
+from add4rsc.methods._reversal import STETHOSCOPE_PAPER, Strength, reversal_strength, reverse_gradient
 from add4rsc.methods._small import mn04_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
@@ -53,9 +53,7 @@ class StethoscopeGuidedContrast(AbstractMethod):
         self.backbone = backbone
         self.head_norm = nn.LayerNorm(width) if options.head_norm else nn.Identity()
         self.head = nn.Linear(width, n_classes)
-        self.projector = nn.Sequential(
-            nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, width)
-        )
+        self.projector = build_projector(width)
         self.options = options
 
     @classmethod
@@ -81,7 +79,7 @@ class StethoscopeGuidedContrast(AbstractMethod):
 
     def _contrast(self, features: Float[Tensor, "batch feature"], batch: Batch) -> Float[Tensor, " batch"]:
         """The mean of what either view of a cycle has as its contrast to the views of all others."""
-        codes = gather_cycles(batch.groups.get("stethoscope", torch.full_like(batch.labels, UNKNOWN)))
+        codes = gather_cycles(codes_of(batch, "stethoscope"))
         if len(codes) == 1:
             return features.sum(dim=1) * 0  # one cycle alone has no statistics to normalise with
         first = self._project(features, batch.progress)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional
@@ -13,7 +13,7 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.augment.splicing import draw_splices, splice_cycles
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -71,18 +71,15 @@ class Splice(AbstractMethod):
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy of the cycles, and of what was spliced from them; 0 for those that lent no piece."""
         options, n_cycles = self.options, len(batch.labels)
-        splices = draw_splices(batch.labels, patients_of(batch), batch.log_mel.shape[1], options.least_share, generator)
+        splices = draw_splices(
+            batch.labels, codes_of(batch, "patient"), batch.log_mel.shape[1], options.least_share, generator
+        )
         spliced = splice_cycles(batch.log_mel, splices, options.fade, match_level=options.match_level)
         donors = splices.donors.to(batch.labels.device)
         labels = torch.cat([batch.labels, batch.labels[donors]])
         entropy = functional.cross_entropy(self(torch.cat([batch.log_mel, spliced])), labels, reduction="none")
         of_splices = entropy.new_zeros(n_cycles).index_copy(0, donors, entropy[n_cycles:])
         return {"classification": entropy[:n_cycles], "splice": options.weight * of_splices}
-
-
-def patients_of(batch: Batch) -> Int[Tensor, " batch"]:
-    """Codes of the cycles' patients; -1 throughout where they are not known."""
-    return batch.groups.get("patient", torch.full_like(batch.labels, -1))
 
 
 UNKNOWN = (
