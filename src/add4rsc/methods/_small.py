@@ -65,6 +65,12 @@ AST_SMALL: dict[str, Any] = {
 }
 """A transformer of 4 blocks and 192 dimensions on 2 s of each cycle, 64 bands below 4 kHz."""
 
+SMALL_TRANSFORMER = (
+    "a transformer of 4 blocks and 192 dimensions, pretrained on respiratory sounds alone, in place of the published "
+    "network, and the recipe of fine_tuning/ast-small: 2 s, 6 epochs, weighted loss"
+)
+"""The deviation that all small recipes of transformers share."""
+
 
 def ast_recipe(name: str, method: str, **changes: Any) -> Recipe:
     """A recipe of the small transformer with another method.

@@ -28,7 +28,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
-from add4rsc.methods._small import mn04_recipe, small
+from add4rsc.methods._small import AST_SMALL, SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -279,11 +279,14 @@ def add4rsc_ast_released_2025_08() -> Recipe:
 
 @recipes.register("add4rsc/ast-small")
 def add4rsc_ast_small() -> Recipe:
-    """A transformer of 4 blocks and 192 dimensions from random weights, for a CPU."""
-    options = {"stride": [16, 16], "dim": 192, "n_layers": 4, "n_heads": 3, "n_frames": 398}
-    return _fixed(
-        "ast", weights=None, backbone_options=options, options={"preset": "fixed", "head_norm": True}, **SMALL
-    ).model_copy(update={"name": "add4rsc/ast-small"})
+    """The ADD layer before the small transformer, for a CPU."""
+    return ast_recipe(
+        "add4rsc/ast-small",
+        "add4rsc",
+        options={"preset": "fixed", "head_norm": True},
+        paper="dong2025add4rsc",
+        deviations=(*FIXED_DEVIATIONS, SMALL_TRANSFORMER, "frames as they are, not stretched"),
+    )
 
 
 @recipes.register("add4rsc/resnet50")
@@ -314,6 +317,29 @@ def add4rsc_resnet50_released_2025_08() -> Recipe:
 def add4rsc_resnet18() -> Recipe:
     """ResNet-18 from random weights, for a CPU."""
     return _fixed("resnet18", weights=None, options={"preset": "fixed"}, **SMALL)
+
+
+@recipes.register("add4rsc/resnet18-small")
+def add4rsc_resnet18_small() -> Recipe:
+    """A narrow ResNet-18 from random weights on cycles of 2 s, for a CPU."""
+    return Recipe(
+        name="add4rsc/resnet18-small",
+        method="add4rsc",
+        **AST_SMALL
+        | {
+            "backbone": "resnet18",
+            "backbone_options": {"width": 16},
+            "weights": None,
+            "options": {"preset": "fixed"},
+            "optimiser": Optimiser(name="adamw", learning_rate=2e-3, weight_decay=1e-2),
+        },
+        paper="dong2025add4rsc",
+        deviations=(
+            *FIXED_DEVIATIONS,
+            "ResNet-18 of width 16 in place of ResNet-50 of width 64, from random weights, on 64 bands of 2 s as they "
+            "are; 6 epochs, weighted loss",
+        ),
+    )
 
 
 SMALL: dict[str, Any] = {

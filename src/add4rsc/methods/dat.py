@@ -11,7 +11,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.methods._reversal import STETHOSCOPE_PAPER, Strength, reversal_strength, reverse_gradient
-from add4rsc.methods._small import mn04_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe
 from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
@@ -115,4 +115,17 @@ def dat_mn04_small() -> Recipe:
             "EfficientAT's mn04 on 3 s in place of the AST on 8 s, with the recipe of fine_tuning/mn04",
             "a corpus of one stethoscope has none to tell apart",
         ),
+    )
+
+
+@recipes.register("dat/ast-small")
+def dat_ast_small() -> Recipe:
+    """The same loss on the small transformer, for a CPU."""
+    return ast_recipe(
+        "dat/ast-small",
+        "dat",
+        options={"head_norm": True},
+        paper=STETHOSCOPE_PAPER.key,
+        paper_selection=Selection.TEST,
+        deviations=(SMALL_TRANSFORMER, "a corpus of one stethoscope has none to tell apart"),
     )

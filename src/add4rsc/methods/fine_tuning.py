@@ -21,7 +21,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
-from add4rsc.methods._small import mn04_recipe, small
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -199,3 +199,32 @@ def fine_tuning_mn04_sam_small() -> Recipe:
         ),
     }
     return fine_tuning_mn04().model_copy(update=changes)
+
+
+@recipes.register("fine_tuning/ast-small")
+def fine_tuning_ast_small() -> Recipe:
+    """A transformer of 4 blocks that comes with the package, on cycles of 2 s: minutes on two cores."""
+    return ast_recipe(
+        "fine_tuning/ast-small",
+        "fine_tuning",
+        options={"head_norm": True},
+        paper="bae2023patchmix",
+        deviations=(SMALL_TRANSFORMER,),
+    )
+
+
+@recipes.register("fine_tuning/ast-sam-small")
+def fine_tuning_ast_sam_small() -> Recipe:
+    """Sharpness-aware minimisation of the small transformer, for a CPU."""
+    return ast_recipe(
+        "fine_tuning/ast-sam-small",
+        "fine_tuning",
+        options={"head_norm": True, "label_smoothing": 0.1},
+        optimiser=Optimiser(name="adamw", learning_rate=5e-4, weight_decay=1e-2, sharpness_radius=0.05),
+        epochs=4,
+        paper="isik2025sam",
+        deviations=(
+            SMALL_TRANSFORMER,
+            "weighted loss and falling rate, not a balanced sampler and a constant one; 4 epochs",
+        ),
+    )

@@ -13,6 +13,7 @@ from add4rsc.backbones._adapters import freeze_and_adapt
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe
 from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -133,4 +134,17 @@ def lung_adapter_mn04_small() -> Recipe:
             "cycles of 2 s, 4 epochs",
             "epoch chosen on validation patients, who are kept out of training",
         ),
+    )
+
+
+@recipes.register("lung_adapter/ast-small")
+def lung_adapter_ast_small() -> Recipe:
+    """Adapters in the frozen small transformer, for a CPU."""
+    return ast_recipe(
+        "lung_adapter/ast-small",
+        "lung_adapter",
+        options={"bottleneck": 17},
+        optimiser=Optimiser(name="adamw", learning_rate=3e-3, weight_decay=1e-3),
+        paper="xiao2024lungadapter",
+        deviations=(SMALL_TRANSFORMER, "bottleneck 17: 3 % of the parameters learn"),
     )

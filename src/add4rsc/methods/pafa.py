@@ -14,7 +14,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.methods._contrast import gather_cycles
-from add4rsc.methods._small import mn04_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
@@ -157,4 +157,17 @@ def pafa_mn04_small() -> Recipe:
             "EfficientAT's mn04 on 3 s in place of BEATs on 5 s, with the recipe of fine_tuning/mn04",
             "weight of the cohesion 1, not 50",
         ),
+    )
+
+
+@recipes.register("pafa/ast-small")
+def pafa_ast_small() -> Recipe:
+    """The same losses on the small transformer, for a CPU."""
+    return ast_recipe(
+        "pafa/ast-small",
+        "pafa",
+        options={"cohesion": 1.0},
+        paper="jeong2025pafa",
+        paper_selection=Selection.TEST,
+        deviations=(SMALL_TRANSFORMER, "weight of the cohesion 1, not 50"),
     )

@@ -12,6 +12,8 @@ from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
 from add4rsc.methods._contrast import build_projector, gather_cycles, own_places
 from add4rsc.methods._mixture import Mixture, draw_mixture, mixture_contrast
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe
+from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -153,8 +155,12 @@ def patch_mix_cl_ast_as_released() -> Recipe:
 
 @recipes.register("patch_mix_cl/ast-small")
 def patch_mix_cl_ast_small() -> Recipe:
-    """The same loss on a transformer of 4 blocks and 192 dimensions from random weights, for a CPU."""
-    small = {"stride": [16, 16], "dim": 192, "n_layers": 4, "n_heads": 3, "n_frames": 798}
-    changes = {"weights": None, "backbone_options": small, "epochs": 20, "batch_size": 16, "precision": "32-true"}
-    deviations = ("a small transformer from random weights",)
-    return patch_mix_cl_ast().model_copy(update={"name": "patch_mix_cl/ast-small", "deviations": deviations, **changes})
+    """The same loss on the small transformer, for a CPU."""
+    return ast_recipe(
+        "patch_mix_cl/ast-small",
+        "patch_mix_cl",
+        options={"head_norm": True},
+        paper="bae2023patchmix",
+        paper_selection=Selection.TEST,
+        deviations=(SMALL_TRANSFORMER,),
+    )

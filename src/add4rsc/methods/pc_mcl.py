@@ -14,7 +14,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
 from add4rsc.methods._contrast import gather_cycles, own_places
-from add4rsc.methods._small import mn04_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import CYCLE_CLASSES, Paper, Settings
@@ -193,4 +193,16 @@ def pc_mcl_mn04_small() -> Recipe:
         paper="pcmcl2026",
         paper_selection=Selection.TEST,
         deviations=("EfficientAT's mn04 on 3 s in place of BEATs, with the recipe of fine_tuning/mn04",),
+    )
+
+
+@recipes.register("pc_mcl/ast-small")
+def pc_mcl_ast_small() -> Recipe:
+    """The same losses on the small transformer, for a CPU."""
+    return ast_recipe(
+        "pc_mcl/ast-small",
+        "pc_mcl",
+        paper="pcmcl2026",
+        paper_selection=Selection.TEST,
+        deviations=(SMALL_TRANSFORMER,),
     )

@@ -15,6 +15,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
 from add4rsc.methods._contrast import gather_cycles, own_places
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe
 from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -190,4 +191,12 @@ def rep_augment_mn04_small() -> Recipe:
             "cycles are shifted in time and in level, which the paper does not mention",
             "epoch chosen on validation patients, who are kept out of training",
         ),
+    )
+
+
+@recipes.register("rep_augment/ast-small")
+def rep_augment_ast_small() -> Recipe:
+    """The same on the small transformer, for a CPU."""
+    return ast_recipe(
+        "rep_augment/ast-small", "rep_augment", paper="kim2024repaugment", deviations=(*GUESSES, SMALL_TRANSFORMER)
     )

@@ -13,7 +13,7 @@ from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of, mean_of_views
 from add4rsc.methods._contrast import build_projector, gather_cycles, own_places, supervised_contrast
 from add4rsc.methods._reversal import STETHOSCOPE_PAPER, Strength, reversal_strength, reverse_gradient
-from add4rsc.methods._small import mn04_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
@@ -142,4 +142,18 @@ def sg_scl_mn04_small() -> Recipe:
             "EfficientAT's mn04 on 3 s in place of the AST on 8 s, with the recipe of fine_tuning/mn04",
             "a corpus of one stethoscope has none to tell apart",
         ),
+    )
+
+
+@recipes.register("sg_scl/ast-small")
+def sg_scl_ast_small() -> Recipe:
+    """The same losses on the small transformer, for a CPU."""
+    return ast_recipe(
+        "sg_scl/ast-small",
+        "sg_scl",
+        options={"head_norm": True},
+        views=2,
+        paper=STETHOSCOPE_PAPER.key,
+        paper_selection=Selection.TEST,
+        deviations=(SMALL_TRANSFORMER, "a corpus of one stethoscope has none to tell apart"),
     )
