@@ -41,8 +41,8 @@ def convert_released(state: State) -> State | None:
 
 
 def fit_positions(
-    table: Float[Tensor, "1 position dim"], positions: Float[Tensor, "1 own dim"]
-) -> Float[Tensor, "1 own dim"]:
+    table: Float[Tensor, "1 position dim"], positions: Float[Tensor, "1 own width"]
+) -> Float[Tensor, "1 own width"]:
     """The network's own table, which is a formula, in place of one of another length.
 
     Raises:

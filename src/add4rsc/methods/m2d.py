@@ -37,11 +37,16 @@ def draw_places(
 
 
 def standardise(
-    targets: Float[Tensor, "cycle masked dim"], everyone: Float[Tensor, "batch masked dim"]
-) -> Float[Tensor, "cycle masked dim"]:
-    """Bring every dimension to mean 0 and variance 1 over all masked patches of the batch."""
-    flat = everyone.flatten(0, 1)
-    return (targets - flat.mean(dim=0)) / (flat.var(dim=0, correction=0) + LAYER_NORM_EPS).sqrt()
+    targets: Float[Tensor, "batch masked dim"], groups: Int[Tensor, "batch masked"]
+) -> Float[Tensor, "batch masked dim"]:
+    """Bring every dimension to mean 0 and variance 1 over all patches of a group, numbered from 0."""
+    flat, of = targets.flatten(0, 1).float(), groups.flatten()
+    n_groups = int(of.max()) + 1
+    counts = torch.bincount(of, minlength=n_groups).clamp_min(1)[:, None]
+    means = flat.new_zeros(n_groups, flat.shape[1]).index_add(0, of, flat) / counts
+    squares = (flat - means[of]).square()
+    variances = flat.new_zeros(n_groups, flat.shape[1]).index_add(0, of, squares) / counts
+    return ((flat - means[of]) / (variances[of] + LAYER_NORM_EPS).sqrt()).view_as(targets)
 
 
 class Predictor(nn.Module):
@@ -101,6 +106,9 @@ class MaskedModelingDuo(AbstractMethod):
         """Of the patches, those that are masked."""
         momentum: float = Field(default=0.99995, ge=0, lt=1)
         """Of the second network's average, a step."""
+        standardised: Literal["batch", "place"] = "batch"
+        """Whether targets are standardised over all masked patches, or over those of each place: what is always the
+        same there then counts for nothing, which a short pretraining would learn first."""
         predictor_dim: int = Field(default=512, gt=0, multiple_of=4)
         predictor_layers: int = Field(default=8, gt=0)
         predictor_heads: int = Field(default=16, gt=0)
@@ -164,8 +172,16 @@ class MaskedModelingDuo(AbstractMethod):
         with torch.no_grad():
             clean = batch.log_mel if batch.clean is None else batch.clean
             targets = self.target.encode_places(self.target.patch_embed(clean), masked)
-            targets = standardise(targets, gather_cycles(targets))
+            targets = self._standardise(targets, masked)
         return (2 - 2 * functional.cosine_similarity(predicted.float(), targets.float(), dim=-1)).mean(dim=1)
+
+    def _standardise(
+        self, targets: Float[Tensor, "batch masked dim"], masked: Int[Tensor, "batch masked"]
+    ) -> Float[Tensor, "batch masked dim"]:
+        """Over all masked patches of the whole batch, or over those of the same place in it."""
+        everyone, places = gather_cycles(targets), gather_cycles(masked)
+        groups = places if self.options.standardised == "place" else torch.zeros_like(places)
+        return standardise(everyone, groups)[own_places(len(targets)).to(targets.device)]
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -246,6 +262,7 @@ def m2d_m2d_vit() -> Recipe:
         deviations=(
             "starts from AudioSet alone unless the run of m2d/m2d_vit-pretraining is given as weights",
             "standardised as in pretraining (mean -7.1, sd 4.2), not by the statistics of each data set",
+            "frames through a symmetric Hann window, not a periodic one: log-mel values move by about 0.005",
             "weight decay not found: none; SpecAugment's masks are as large as the Patch-Mix code base's, for 80 bands",
             "epoch chosen on validation patients, who are kept out of training",
         ),
@@ -261,6 +278,7 @@ def m2d_ast_small_pretraining() -> Recipe:
         options={
             "stage": "pretraining",
             "momentum": 0.996,
+            "standardised": "place",
             "predictor_dim": 96,
             "predictor_layers": 2,
             "predictor_heads": 3,
@@ -274,6 +292,7 @@ def m2d_ast_small_pretraining() -> Recipe:
         **PRETRAINING,
         deviations=(
             "a small transformer, whose features are the mean of its patches, from random weights",
+            "targets standardised place by place",
             "no noise, so that the second network hears what the first one does",
             ONE_TARGET,
         ),
