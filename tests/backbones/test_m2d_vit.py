@@ -146,7 +146,18 @@ def test_front_end_is_slaneys_as_librosa_and_transformers_have_it(generator):
     ours = LogMelFilterBank(front_end)(waveform[None])[0] * front_end.scale + front_end.mean
     filters = mel_filter_bank(201, 80, 50.0, 8000.0, 16_000, norm="slaney", mel_scale="slaney")
     energies = spectrogram(
-        waveform.numpy(), window_function(400, periodic=False), frame_length=400, hop_length=160, power=2.0, mel_filters=filters
+        waveform.numpy(),
+        window_function(400, periodic=False),
+        frame_length=400,
+        hop_length=160,
+        power=2.0,
+        mel_filters=filters,
     )
     expected = torch.from_numpy(np.log(energies + np.finfo(np.float32).eps).T).float()
     assert torch.allclose(ours, expected, atol=2e-3)
+
+
+def test_places_are_those_of_one_chunk(network, generator):
+    patches = network.patch_embed(torch.randn(1, 48, N_MELS, generator=generator))
+    with pytest.raises(RecipeError, match="within a chunk of 24 frames"):
+        network.encode_places(patches, torch.tensor([[0]]))

@@ -138,7 +138,16 @@ class MaskedDuoTransformer(AbstractPatchBackbone):
     def encode_places(
         self, patches: Float[Tensor, "batch dim mel_patch time_patch"], places: Int[Tensor, "batch kept"]
     ) -> Float[Tensor, "batch kept dim"]:
-        """What the patches at these places, counted along time first, become where no others are."""
+        """What the patches at these places, counted along time first, become where no others are.
+
+        Raises:
+            RecipeError: if they are of more than one chunk.
+        """
+        if patches.shape[-1] > self.grid[1]:
+            raise RecipeError(
+                f"Patches are masked within a chunk of {self.n_chunk_frames} frames, and the cycles are longer. "
+                "Make crop.duration shorter."
+            )
         return self.norm(self._encode_all(patches, places)[:, 1:])
 
     def _encode_all(

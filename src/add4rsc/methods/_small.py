@@ -62,8 +62,10 @@ AST_SMALL: dict[str, Any] = {
     "batch_size": 32,
     "drop_last": True,
     "class_weights": "square-root",
+    "precision": "bf16-mixed",
 }
-"""A transformer of 4 blocks and 192 dimensions on 2 s of each cycle, 64 bands below 4 kHz."""
+"""A transformer of 4 blocks and 192 dimensions on 2 s of each cycle, 64 bands below 4 kHz; in bfloat16, which halves
+the time where the processor has it."""
 
 SMALL_TRANSFORMER = (
     "a transformer of 4 blocks and 192 dimensions, pretrained on respiratory sounds alone, in place of the published "

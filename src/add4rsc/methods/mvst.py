@@ -11,14 +11,12 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from add4rsc.add.layer import resize_log_mel
-from add4rsc.audio.crop import Crop
-from add4rsc.augment.spectrogram import SpectrogramAugmentation
-from add4rsc.backbones import backbones
 from add4rsc.backbones._base import AbstractBackbone, AbstractRecutBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractPacedMethod, AbstractPreparedMethod, Batch, Losses, TrainingCycles
 from add4rsc.methods._contrast import gather_cycles
-from add4rsc.recipe import AS_RELEASED, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe
+from add4rsc.recipe import AS_RELEASED, Optimiser, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
 PatchShape = tuple[int, int]
@@ -233,36 +231,15 @@ def mvst_ast_as_released() -> Recipe:
 
 @recipes.register("mvst/ast-small")
 def mvst_ast_small() -> Recipe:
-    """Three views by small transformers from random weights: about two minutes on one core."""
-    return Recipe(
-        name="mvst/ast-small",
-        method="mvst",
-        backbone="ast",
-        backbone_options={
-            "stride": [16, 16],
-            "dim": 96,
-            "n_layers": 3,
-            "n_heads": 3,
-            "n_mels": 64,
-            "n_frames": 124,
-        },
+    """Three views by the small transformer, for a CPU."""
+    return ast_recipe(
+        "mvst/ast-small",
+        "mvst",
         options={"patches": [[16, 16], [32, 8], [64, 4]]},
-        front_end=backbones.get("small_cnn").front_end(),
-        crop=Crop(duration=2.0),
-        augmentation=SpectrogramAugmentation(
-            n_time_masks=1, max_time_mask=12, n_mel_masks=1, max_mel_mask=8, time_shift=0.5, level_shift=0.2
-        ),
-        optimiser=Optimiser(name="adamw", learning_rate=1.5e-3, weight_decay=1e-2),
-        schedule=Schedule(warmup_epochs=1.0),
-        epochs=10,
-        batch_size=32,
-        class_weights="square-root",
         paper="he2024mvst",
         deviations=(
-            "three views of 16 x 16, 32 x 8 and 64 x 4 patches, transformers of 3 blocks and 96 dimensions, from "
-            "random weights",
-            "64 bands at 8 kHz, frames of 32 ms every 16 ms, cycles of 2 s, not stretched",
-            "class weights, and other optimiser settings",
+            SMALL_TRANSFORMER,
+            "three views of 16 x 16, 32 x 8 and 64 x 4 patches, not stretched",
             *ONE_LOOP,
             "epoch chosen on validation patients, who are kept out of training",
         ),
