@@ -248,9 +248,11 @@ def test_slaney_front_end_equals_transformers() -> None:
 
 
 def test_new_settings_do_not_name_old_features_anew() -> None:
-    younger = {"mel_scale", "band_pass", "channels"}
+    younger = {"mel_scale", "band_pass", "channels", "log_floor", "window"}
     assert FrontEnd().stated() == {key: value for key, value in FrontEnd().model_dump().items() if key not in younger}
-    assert THREE_CHANNELS.stated() == THREE_CHANNELS.model_dump()
+    changed = THREE_CHANNELS.model_copy(update={"log_floor": 1e-10, "window": "periodic"})
+    assert changed.stated() == changed.model_dump()
+    assert changed.stated().keys() - THREE_CHANNELS.stated().keys() == {"log_floor", "window"}
 
 
 def test_below_keeps_whole_bands_of_slaneys_scale() -> None:

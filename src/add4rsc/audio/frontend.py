@@ -52,7 +52,11 @@ class FrontEnd(Settings):
     pre_emphasis: float = Field(default=0.97, ge=0, lt=1)
     framing: Literal["kaldi", "centred"] = "kaldi"
     log_offset: float = Field(default=0.0, ge=0)
-    """Added before the logarithm; 0 floors at the smallest float32 step above 1 instead, as Kaldi does."""
+    """Added before the logarithm; 0 raises what is below `log_floor` to it instead."""
+    log_floor: float = Field(default=KALDI_FLOOR, gt=0)
+    """The least energy where nothing is added; by default the smallest float32 step above 1, as in Kaldi."""
+    window: Literal["symmetric", "periodic"] = "symmetric"
+    """Kind of the Hann window: symmetric as Kaldi has it, or periodic as librosa and torch have it."""
     mean: float = AUDIOSET_MEAN
     scale: float = Field(default=2 * AUDIOSET_STD, gt=0)
     """Log-mel values leave as (value - mean) / scale."""
@@ -95,7 +99,7 @@ class FrontEnd(Settings):
 
     def stated(self) -> dict[str, Any]:
         """The settings by which stored features are known: younger ones are named only where they change something."""
-        younger = ("mel_scale", "band_pass", "channels")
+        younger = ("mel_scale", "band_pass", "channels", "log_floor", "window")
         fields = type(self).model_fields
         return self.model_dump(exclude={name for name in younger if getattr(self, name) == fields[name].default})
 
@@ -134,7 +138,7 @@ class LogMelFilterBank(nn.Module):
     """Standardised log-mel filter bank energies, after Kaldi's `compute-fbank-feats` without dither.
 
     Differentiable, batched, on any device. By default equal to torchaudio's Kaldi compliance code to float32 rounding.
-    Frames use a symmetric Hann window and power spectra; further channels lie behind each other along the last axis.
+    Frames use a Hann window and power spectra; further channels lie behind each other along the last axis.
     """
 
     window: Tensor
@@ -142,7 +146,7 @@ class LogMelFilterBank(nn.Module):
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         self.front_end = front_end
-        self.register_buffer("window", torch.hann_window(front_end.frame_length, periodic=False), persistent=False)
+        self.register_buffer("window", hann_window(front_end), persistent=False)
         for channel in front_end.channels:
             if channel == "constant-q":
                 self.constant_q = _constant_q(front_end)
@@ -167,7 +171,7 @@ class LogMelFilterBank(nn.Module):
             for channel in settings.channels
         ]
         energies = torch.cat(parts, dim=-1)
-        floored = energies + settings.log_offset if settings.log_offset else energies.clamp_min(KALDI_FLOOR)
+        floored = energies + settings.log_offset if settings.log_offset else energies.clamp_min(settings.log_floor)
         return to_log_mel(floored, settings)
 
     def _kaldi_frames(self, waveform: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch time frame"]:
@@ -182,6 +186,11 @@ class LogMelFilterBank(nn.Module):
         margin = (self.front_end.n_fft - self.front_end.frame_length) // 2  # the window sits in the middle of the FFT
         n_used = padded.shape[-1] - 2 * margin
         return padded[:, margin : margin + n_used].unfold(-1, self.front_end.frame_length, self.front_end.frame_shift)
+
+
+def hann_window(front_end: FrontEnd) -> Float[Tensor, " frame"]:
+    """The window of a frame."""
+    return torch.hann_window(front_end.frame_length, periodic=front_end.window == "periodic")
 
 
 def band_weights(front_end: FrontEnd, channel: Channel) -> Float[Tensor, "band bin"]:
@@ -213,7 +222,7 @@ def _bin_frequencies(front_end: FrontEnd) -> Float[Tensor, " bin"]:
 def _constant_q(front_end: FrontEnd) -> ConstantQ:
     """Semitones, in which a pure tone has the energy of its FFT bin; of a band pass, each has what its centre has."""
     centres = constant_q_centres(front_end.f_min, front_end.n_mels)
-    gain = torch.hann_window(front_end.frame_length, periodic=False).sum() * _pass_band(front_end, centres).sqrt()
+    gain = hann_window(front_end).sum() * _pass_band(front_end, centres).sqrt()
     return ConstantQ(centres, gain, front_end.sample_rate, front_end.frame_shift)
 
 

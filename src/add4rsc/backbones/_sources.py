@@ -92,6 +92,14 @@ WEIGHTS: Mapping[str, WeightSource] = {
         size="about 350 MB unpacked",
         origin="AudioSet without labels, 80 bands x 200 frames, patches 16 x 4; Niizumi et al., IEEE/ACM TASLP 2024",
     ),
+    "clap/laion-unfused": WeightSource(
+        backbone="clap",
+        form="transformers",
+        url="https://huggingface.co/laion/clap-htsat-unfused/resolve/main/model.safetensors",
+        licence="Apache-2.0",
+        size="615 MB",
+        origin="LAION-Audio-630K and others; Wu et al., ICASSP 2023",
+    ),
     "resnest50/imagenet": WeightSource(
         backbone="resnest50",
         form="resnest",

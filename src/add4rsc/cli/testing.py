@@ -1,5 +1,6 @@
 """`add4rsc test`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,14 @@ def predict_and_score(
     run: Annotated[Path, typer.Argument(help="A run folder of `add4rsc train`; of several seeds, one of theirs.")],
     data_folder: Annotated[Path, typer.Option(help="The corpus to test on: the run's own, or another.")],
     split: Annotated[str, typer.Option(help="Whose test subset; default: the run's split, or another's first.")] = "",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT.")] = None,
+    without_metadata: Annotated[
+        bool, typer.Option("--without-metadata", help="Tell a network that uses metadata nothing of the recordings.")
+    ] = False,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(help="Do not tell it this: stethoscope, chest_location, sex, age_group; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT...")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
@@ -22,9 +30,13 @@ def predict_and_score(
     from add4rsc.engine.testing import predict_test_subset
     from add4rsc.metrics.evaluation import evaluate
     from add4rsc.storage import write_json, write_text
+    from add4rsc.terms import GROUPS
 
-    predictions = predict_test_subset(load_run(run), data_folder, split or None)
-    folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}"
+    hidden = GROUPS if without_metadata else tuple(hide or ())
+    _check_known(hidden)
+    predictions = predict_test_subset(load_run(run), data_folder, split or None, hidden)
+    left_out = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
+    folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{left_out}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
     write_text(folder / "predictions.csv", predictions.table.to_csv(index=False))
@@ -33,3 +45,17 @@ def predict_and_score(
         print_json(result)
     else:
         print_evaluation(result, str(folder))
+
+
+def _check_known(hidden: Sequence[str]) -> None:
+    """Let the names of groups pass.
+
+    Raises:
+        WrongUsageError: for any other name.
+    """
+    from add4rsc.errors import WrongUsageError
+    from add4rsc.terms import GROUPS
+
+    unknown = [name for name in hidden if name not in GROUPS]
+    if unknown:
+        raise WrongUsageError(f"--hide does not know '{unknown[0]}'. Known: {', '.join(GROUPS)}.")

@@ -5,7 +5,7 @@ stethoscope; those of others, and of unknown ones, stay with the shared network.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from add4rsc.engine.features import FeatureStore, cache_folder, prepare_windows
 from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, chosen_epoch, chosen_file, fit
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.model import MODEL
-from add4rsc.engine.predict import predict_probabilities
+from add4rsc.engine.predict import known_groups, predict_probabilities
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.progress import console
 from add4rsc.protocol.selection import Selection
@@ -148,6 +148,7 @@ def predict_by_devices(
     shared: Float[ndarray, "cycle class"],
     cycles: Sequence[RespiratoryCycle],
     subset: Subset,
+    hidden: Collection[str] = (),
 ) -> Float[ndarray, "cycle class"]:
     """Class probabilities of a subset: of each stethoscope by its own network, where it has one.
 
@@ -157,13 +158,15 @@ def predict_by_devices(
         shared: what the shared network says.
         cycles: of the subset.
         subset: validation or test.
+        hidden: groups of `terms.GROUPS` that the networks are not told.
     """
     probabilities = shared.copy()
     for device in devices:
         members = _members(cycles, device.stethoscope)
         store = device.test if subset is Subset.TEST else device.validation
         if members:
-            probabilities[members] = predict_probabilities(fabric, device.network, store)
+            groups = known_groups([cycles[index] for index in members], hidden)
+            probabilities[members] = predict_probabilities(fabric, device.network, store, groups=groups)
     return probabilities
 
 
@@ -187,7 +190,11 @@ def load_devices(run: TrainedRun) -> dict[str, TrainedRun]:
 
 
 def predict_with_devices(
-    fabric: Fabric, run: TrainedRun, shared: Float[ndarray, "cycle class"], cycles: Sequence[RespiratoryCycle]
+    fabric: Fabric,
+    run: TrainedRun,
+    shared: Float[ndarray, "cycle class"],
+    cycles: Sequence[RespiratoryCycle],
+    hidden: Collection[str] = (),
 ) -> Float[ndarray, "cycle class"]:
     """Like `predict_by_devices`, with the networks that a run folder holds."""
     devices = []
@@ -195,4 +202,4 @@ def predict_with_devices(
         members = [cycles[index] for index in _members(cycles, name)]
         store = prepare_windows(members, run.recipe.crop, run.front_end, cache_folder())
         devices.append(DeviceNetwork(name, own.network, store, store))
-    return predict_by_devices(fabric, devices, shared, cycles, Subset.TEST)
+    return predict_by_devices(fabric, devices, shared, cycles, Subset.TEST, hidden)

@@ -55,7 +55,7 @@ class LabelledFeatures:
     store: FeatureStore
     labels: Int[ndarray, " cycle"]
     groups: dict[str, Int[torch.Tensor, " cycle"]] = field(default_factory=dict)
-    """Codes of what is known of the recordings, for training alone."""
+    """Codes of what is known of the recordings (`Batch.groups`)."""
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,9 @@ def _evaluate(
     for name, subset in subsets.items():
         if not len(subset.labels):
             continue
-        probabilities = predict_probabilities(fabric, state.evaluated, subset.store, n_workers=settings.n_workers)
+        probabilities = predict_probabilities(
+            fabric, state.evaluated, subset.store, groups=subset.groups, n_workers=settings.n_workers
+        )
         result = icbhi_score(subset.labels, probabilities.argmax(axis=1))
         chosen = np.take_along_axis(probabilities, subset.labels[:, None], axis=1)
         scores |= {

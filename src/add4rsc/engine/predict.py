@@ -1,11 +1,11 @@
 """Network and cycles -> predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from numpy import ndarray
 from torch import nn
@@ -13,19 +13,45 @@ from torch import nn
 from add4rsc.audio.windows import vote
 from add4rsc.engine.batches import NO_AUGMENTATION, CycleFeatures, load_batches
 from add4rsc.engine.features import FeatureStore
+from add4rsc.methods._base import AbstractInformedMethod
 from add4rsc.predictions import Predictions
+from add4rsc.protocol.groups import group_codes
 from add4rsc.terms import RespiratoryCycle, Task
 
 OF_PATIENTS = ("age", "sex", "diagnosis")
 
 
+Groups = Mapping[str, Int[torch.Tensor, " cycle"]]
+"""Codes of what is known of each cycle's recording, by the names of `terms.GROUPS`."""
+
+
+def known_groups(cycles: Sequence[RespiratoryCycle], hidden: Collection[str] = ()) -> Groups:
+    """Codes of what is known of each cycle's recording, those of `hidden` left out."""
+    return {name: torch.from_numpy(codes) for name, codes in group_codes(cycles).items() if name not in hidden}
+
+
 def predict_probabilities(
-    fabric: Fabric, model: nn.Module, store: FeatureStore, *, batch_size: int = 64, n_workers: int = 0
+    fabric: Fabric,
+    model: nn.Module,
+    store: FeatureStore,
+    *,
+    groups: Groups | None = None,
+    batch_size: int = 64,
+    n_workers: int = 0,
 ) -> Float[ndarray, "cycle class"]:
     """Class probabilities of every cycle, computed by all processes, each cycle once; the same array in all of them.
 
     Of a cycle with several windows, those vote.
+
+    Args:
+        fabric: of the run.
+        model: the network.
+        store: features of the cycles, or of their windows.
+        groups: what is known of the cycles, for a network that asks for it; None for nothing.
+        batch_size: cycles, or windows, in one pass.
+        n_workers: further processes that load batches.
     """
+    told = _of_rows(groups, store) if groups and isinstance(model, AbstractInformedMethod) else None
     mine = list(range(fabric.global_rank, len(store), fabric.world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
     was_training = model.training
@@ -34,12 +60,26 @@ def predict_probabilities(
     with torch.inference_mode():
         for indices, features in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
             with fabric.autocast():
-                logits = model(fabric.to_device(features["log_mel"]))
+                log_mel = fabric.to_device(features["log_mel"])
+                logits = model(log_mel) if told is None else model(log_mel, _at(indices, told, fabric))
             probabilities = logits.double().softmax(dim=-1).cpu()
             rows.append(torch.cat([indices[:, None].double(), probabilities], dim=1))
     model.train(was_training)
     found = _gather(fabric, rows, len(store))
     return found if store.windows is None else vote(found, *store.windows)
+
+
+def _of_rows(groups: Groups, store: FeatureStore) -> Groups:
+    """Codes of every row of a store, which is a cycle or a window of one."""
+    if store.windows is None:
+        return groups
+    owners = torch.tensor(store.windows.owners, dtype=torch.long)
+    return {name: codes[owners] for name, codes in groups.items()}
+
+
+def _at(indices: Int[torch.Tensor, " batch"], groups: Groups, fabric: Fabric) -> Groups:
+    """The codes of some rows, on the network's device."""
+    return {name: fabric.to_device(codes[indices]) for name, codes in groups.items()}
 
 
 def _gather(fabric: Fabric, rows: list[torch.Tensor], n_cycles: int) -> Float[ndarray, "cycle class"]:

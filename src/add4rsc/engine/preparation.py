@@ -1,10 +1,12 @@
 """From a split to what a run learns from: features of the three subsets, and what is added to the training cycles."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.noise import NoiseMixer
 from add4rsc.augment.scene import Scene
@@ -13,12 +15,13 @@ from add4rsc.engine.fit import LabelledFeatures, TrainingData
 from add4rsc.engine.joining import append_joined, joined_cycles
 from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.noise import prepare_noise
+from add4rsc.engine.predict import known_groups
 from add4rsc.engine.progress import counting_line
-from add4rsc.engine.windows import Windows, split_cycles, split_windows
-from add4rsc.protocol.groups import UNKNOWN, group_codes
+from add4rsc.engine.windows import split_cycles, split_windows
+from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.protocol.split import Split
 from add4rsc.recipe import Recipe
-from add4rsc.terms import Subset
+from add4rsc.terms import RespiratoryCycle, Subset
 
 
 def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
@@ -47,20 +50,23 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
         )
         for number in range(1, recipe.waveform.copies + 1)
     )
-    groups = {name: torch.from_numpy(codes) for name, codes in group_codes(split.train).items()}
-    train = LabelledFeatures(replace(subsets[0].store, copies=copies), subsets[0].labels, groups)
-    validation = _of_cycles(subsets[1], split_cycles(whole.validation, recipe.crop)[1])
-    test = _of_cycles(subsets[2], split_cycles(whole.test, recipe.crop)[1])
+    train = LabelledFeatures(
+        replace(subsets[0].store, copies=copies), subsets[0].labels, dict(known_groups(split.train))
+    )
+    validation = _of_cycles(subsets[1], whole.validation, recipe.crop)
+    test = _of_cycles(subsets[2], whole.test, recipe.crop)
     scene = Scene(NoiseMixer(recipe.noise, front_end, prepare_noise(recipe.noise, front_end)), recipe.response)
     train = _with_joined(train, recipe, split, front_end)
     return TrainingData(split.task.classes, train, validation, test, None if scene.is_off else scene)
 
 
-def _of_cycles(subset: LabelledFeatures, windows: Windows | None) -> LabelledFeatures:
-    """Windows that vote, with one label a cycle."""
+def _of_cycles(subset: LabelledFeatures, cycles: Sequence[RespiratoryCycle], crop: Crop) -> LabelledFeatures:
+    """What is known of the cycles; windows vote, with one label a cycle."""
+    windows, groups = split_cycles(cycles, crop)[1], dict(known_groups(cycles))
     if windows is None:
-        return subset
-    return replace(subset, store=replace(subset.store, windows=windows), labels=subset.labels[windows.firsts])
+        return replace(subset, groups=groups)
+    store = replace(subset.store, windows=windows)
+    return LabelledFeatures(store, subset.labels[windows.firsts], groups)
 
 
 def _with_joined(train: LabelledFeatures, recipe: Recipe, split: Split, front_end: FrontEnd) -> LabelledFeatures:

@@ -222,7 +222,9 @@ def _probabilities(
     """Of the cycles of a subset, by the shared network or by those of their stethoscopes."""
     fabric, n_workers = trained.fabric, trained.settings.n_workers
     features = trained.data.test if subset is Subset.TEST else trained.data.validation
-    shared = predict_probabilities(fabric, trained.state.evaluated, features.store, n_workers=n_workers)
+    shared = predict_probabilities(
+        fabric, trained.state.evaluated, features.store, groups=features.groups, n_workers=n_workers
+    )
     return predict_by_devices(fabric, devices, shared, trained.split.subset(subset), subset)
 
 

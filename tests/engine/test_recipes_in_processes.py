@@ -1,0 +1,98 @@
+"""Every recipe under torchrun with two processes, against one process with the same batches."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from add4rsc.backbones import backbones
+from add4rsc.engine.run import RunSettings, train
+from add4rsc.methods import methods, recipes
+from add4rsc.recipe import Recipe, change_recipe
+
+HISTORY = ["validation_loss", "validation_specificity", "validation_sensitivity", "validation_score"]
+N_EPOCHS = 2
+
+SMALL = {
+    "epochs": N_EPOCHS,
+    "steps_per_epoch": 2,
+    "batch_size": 8,
+    "crop.duration": 0.6,
+    "crop.windows": None,
+    "precision": "32-true",
+    "weights": None,
+    "weights_left_out": (),
+    "dataset": None,
+    "split": None,
+    "validation_share": 0.5,
+    "selection": "last",
+    "also_select": (),
+    "device_fine_tuning": None,
+    "spectrum_correction": None,
+    "optimiser.learning_rate": 1e-4,
+    "schedule.warmup_epochs": 0.0,
+}
+FEWER = {
+    "input_size": [128, 256],
+    "generator_steps": 2,
+    "generator_layers": 2,
+    "generator_width": 8,
+    "fill_to": 10,
+    "sampling_steps": 3,
+}
+"""Options that save time; those that a method or its recipe has not are left out."""
+
+
+def small_form(name: str) -> Recipe:
+    """The recipe on the smallest form of its backbone, without dropout, which draws otherwise in every process."""
+    recipe = recipes.get(name)()
+    known = methods.get(recipe.method).Options.model_fields
+    fewer = {key: value for key, value in FEWER.items() if key in known}
+    if recipe.options.get("input_size") is None:
+        fewer.pop("input_size", None)
+    options = recipe.options | fewer
+    options |= {"dropout": 0.0} if "dropout" in known else {}
+    backbone_options = recipe.backbone_options | dict(backbones.get(recipe.backbone).tiny)
+    backbone_options |= {"dropout": 0.0} if "dropout" in backbone_options else {}
+    return change_recipe(recipe, SMALL | {"options": options, "backbone_options": backbone_options})
+
+
+def train_all(corpus: Path, folder: Path, names: list[str]) -> None:
+    """Train each in its own folder; what torchrun's processes and the single one do."""
+    for name in names:
+        settings = RunSettings(corpus, folder / name.replace("/", "-"), accelerator="cpu", show_progress=False)
+        train(small_form(name), (1,), settings)
+
+
+@pytest.mark.slow
+def test_two_processes_under_torchrun_give_what_one_gives(made_corpus, feature_cache, tmp_path):
+    names = recipes.names()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ADD4RSC_HOME": str(feature_cache)}
+    done = subprocess.run(
+        [*command, str(made_corpus), str(tmp_path / "two"), *names],
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    train_all(made_corpus, tmp_path / "one", names)
+    differing = {}
+    for name in names:
+        histories = [pd.read_csv(tmp_path / each / name.replace("/", "-") / "history.csv") for each in ("one", "two")]
+        assert len(histories[0]) == N_EPOCHS
+        difference = float((histories[0][HISTORY] - histories[1][HISTORY]).abs().max(axis=None))
+        if difference > 1e-3:
+            differing[name] = difference
+    assert not differing
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    train_all(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
