@@ -122,6 +122,25 @@ def test_probe_does_not_teach_the_network(generator):
     assert method.head.weight.grad.abs().sum() > 0
 
 
+def test_second_task_is_told_from_what_is_seen_and_teaches_the_network(generator):
+    method, batch = build(**PRETRAINING, second_task=0.5).eval(), make_batch(generator)
+    found = method.losses(batch, torch.Generator().manual_seed(4))["classification"]
+    seen, _ = draw_places(5, 8, 0.7, torch.Generator().manual_seed(4))
+    patches = method.backbone.patch_embed(batch.log_mel)
+    features = method.backbone.encode_places(patches, seen).mean(dim=1)
+    logits = method.head(features / (1 + method.head_norm.eps) ** 0.5)  # its running statistics are still 0 and 1
+    expected = -logits.log_softmax(dim=1)[torch.arange(5), batch.labels] / 2
+    assert torch.allclose(found, expected, atol=1e-6)
+    found.sum().backward()
+    assert method.backbone.blocks[0].attn.qkv.weight.grad.abs().sum() > 0
+
+
+def test_second_task_needs_features_of_single_patches():
+    side_by_side = backbones.get("m2d_vit")(dim=16, n_layers=1, n_heads=2)
+    with pytest.raises(RecipeError, match="side by side"):
+        MaskedModelingDuo.create(side_by_side, 80, 4, MaskedModelingDuo.Options(**PRETRAINING, second_task=1.0))
+
+
 def test_second_network_hears_the_clean_twin(generator):
     method = build(**PRETRAINING).eval()
     batch = make_batch(generator)
