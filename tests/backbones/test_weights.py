@@ -15,6 +15,7 @@ from add4rsc.backbones.resnet import ResNet18
 from add4rsc.backbones.small_cnn import SmallCnn
 from add4rsc.backbones.weights import (
     WEIGHTS,
+    extract_backbone,
     file_sha256,
     import_weights,
     load_weights,
@@ -50,9 +51,21 @@ def publish(monkeypatch, name: str, sha256: str) -> None:
 def test_every_source_is_of_a_backbone_and_a_form_that_exist():
     for name, source in WEIGHTS.items():
         assert name.split("/")[0] == source.backbone
+        if source.packaged:
+            continue
         assert source.form in backbones.get(source.backbone).forms
         assert source.url.startswith("https://")
         assert re.fullmatch(r"[0-9a-f]{0,64}", source.sha256)
+
+
+def test_packaged_weights_are_there_and_are_those_described(home):
+    packaged = {name: source for name, source in WEIGHTS.items() if source.packaged}
+    assert packaged
+    for name, source in packaged.items():
+        assert file_sha256(weights_file(name)) == source.sha256
+        assert weights_file(name).stat().st_size < 10_000_000
+        with pytest.raises(WrongUsageError, match="comes with the package"):
+            import_weights(weights_file(name), name)
 
 
 def test_folder_follows_the_environment(home, monkeypatch):
@@ -202,3 +215,20 @@ def test_verify_finds_changed_strange_and_damaged_files(checkpoint):
     assert "not written by an import" in problems["strange"]
     assert "damaged" in problems["wrong"]
     assert all(check.remedy for check in verify_weights())
+
+
+@pytest.mark.parametrize("halved", [False, True])
+def test_backbone_of_a_network_is_kept_alone(tmp_path, halved):
+    made = backbones.get("small_cnn")()
+    rest = {"head.weight": torch.zeros(4, made.n_features), "target.norm.weight": torch.zeros(1)}
+    own = {f"backbone.{name}": tensor.clone() for name, tensor in made.state_dict().items()}
+    save_file(own | rest, tmp_path / "model.safetensors")
+    extract_backbone(tmp_path / "model.safetensors", tmp_path / "kept.safetensors", halved=halved)
+    assert load_file(tmp_path / "kept.safetensors").keys() == own.keys()
+    other = backbones.get("small_cnn")()
+    load_weights(other, tmp_path / "kept.safetensors")
+    for name, tensor in other.state_dict().items():
+        assert torch.allclose(tensor, made.state_dict()[name], rtol=1e-3 if halved else 0, atol=1e-4 if halved else 0)
+    save_file(rest, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="holds no backbone"):
+        extract_backbone(tmp_path / "model.safetensors", tmp_path / "kept.safetensors")

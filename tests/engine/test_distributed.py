@@ -95,9 +95,10 @@ def alone(tmp_path):
     torch.distributed.destroy_process_group()
 
 
-def test_shared_normalisation_is_torchs_where_all_cycles_are_here(alone, generator):
-    theirs = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
-    ours = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+@pytest.mark.parametrize("affine", [True, False])
+def test_shared_normalisation_is_torchs_where_all_cycles_are_here(alone, generator, affine):
+    theirs = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=affine))
+    ours = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3, affine=affine))
     ours.load_state_dict(theirs.state_dict())
     share_batch_norm(ours)
     assert type(ours[1]) is SharedBatchNorm2d

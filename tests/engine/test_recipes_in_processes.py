@@ -21,7 +21,7 @@ SMALL = {
     "epochs": N_EPOCHS,
     "steps_per_epoch": 2,
     "batch_size": 8,
-    "crop.duration": 0.6,
+    "crop.duration": 1.0,
     "crop.windows": None,
     "precision": "32-true",
     "weights": None,
@@ -38,7 +38,11 @@ SMALL = {
 }
 FEWER = {
     "input_size": [128, 256],
+    "tokenizer": None,
     "generator_steps": 2,
+    "predictor_dim": 16,
+    "predictor_layers": 1,
+    "predictor_heads": 2,
     "generator_layers": 2,
     "generator_width": 8,
     "fill_to": 10,
@@ -58,7 +62,10 @@ def small_form(name: str) -> Recipe:
     options |= {"dropout": 0.0} if "dropout" in known else {}
     backbone_options = recipe.backbone_options | dict(backbones.get(recipe.backbone).tiny)
     backbone_options |= {"dropout": 0.0} if "dropout" in backbone_options else {}
-    return change_recipe(recipe, SMALL | {"options": options, "backbone_options": backbone_options})
+    changes = SMALL | {"options": options, "backbone_options": backbone_options}
+    if options.get("stage") == "pretraining":
+        changes["crop.duration"] = 0.6  # no longer than what the smallest form encodes at once
+    return change_recipe(recipe, changes)
 
 
 def train_all(corpus: Path, folder: Path, names: list[str]) -> None:

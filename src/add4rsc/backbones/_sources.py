@@ -20,6 +20,9 @@ class WeightSource:
     sha256: str = ""
     """Of the file at `url`: whole, its first digits where no more is published, or empty."""
 
+    packaged: str = ""
+    """Name of the file that comes with the package, in `add4rsc/models`; such weights need no import."""
+
     def describes(self, sha256: str) -> bool:
         """Whether that is the hash of the published file."""
         return bool(self.sha256) and sha256.startswith(self.sha256)
@@ -84,7 +87,17 @@ WEIGHTS: Mapping[str, WeightSource] = {
         size="350 MB",
         origin="ImageNet and AudioSet, patches that do not overlap, mAP 0.442; Gong, Chung, Glass, Interspeech 2021",
     ),
-    "m2d/audioset-80x200-16x4": WeightSource(
+    "ast/small-m2d": WeightSource(
+        backbone="ast",
+        form="trained here",
+        url="",
+        licence="CC-BY-4.0, and for research (the corpora's own terms)",
+        size="4 MB, in the package",
+        origin="training parts of SPRSound 2022 and of a subset of ICBHI 2017, by the recipe m2d/ast-small-pretraining",
+        sha256="a34537ad62da14a09dc6b4ac1bad387c6bfec41edf5341feb13b1c163018d967",
+        packaged="ast-small-m2d.safetensors",
+    ),
+    "m2d_vit/audioset-80x200-16x4": WeightSource(
         backbone="m2d_vit",
         form="released",
         url="https://github.com/nttcslab/m2d/releases",

@@ -17,6 +17,7 @@ from add4rsc.backbones import backbones
 from add4rsc.backbones._base import AbstractBackbone, State
 from add4rsc.backbones._sources import WEIGHTS, WeightSource
 from add4rsc.backbones._states import (
+    OWN,
     SOURCE_HEAD,
     KeyReport,
     compare_keys,
@@ -35,6 +36,7 @@ __all__ = [
     "KeyReport",
     "WeightCheck",
     "WeightSource",
+    "extract_backbone",
     "file_sha256",
     "import_weights",
     "load_weights",
@@ -44,6 +46,9 @@ __all__ = [
     "weights_file",
     "weights_folder",
 ]
+
+PACKAGED = Path(__file__).parents[1] / "models"
+"""Where weights are that come with the package."""
 
 N_LISTED = 5
 """Tensor names that a message shows."""
@@ -80,8 +85,9 @@ def weights_folder() -> Path:
 
 
 def weights_file(name: str) -> Path:
-    """Where the imported weights of that name are kept."""
-    return weights_folder() / f"{name.replace('/', '-')}.safetensors"
+    """Where the weights of that name are: in the package, or where an import keeps them."""
+    packaged = WEIGHTS[name].packaged if name in WEIGHTS else ""
+    return PACKAGED / packaged if packaged else weights_folder() / f"{name.replace('/', '-')}.safetensors"
 
 
 def import_weights(file: Path, name: str | None = None) -> ImportReport:
@@ -113,6 +119,25 @@ def import_weights(file: Path, name: str | None = None) -> ImportReport:
     plain = {key: tensor.contiguous() for key, tensor in converted.items()}
     write_atomically(path, lambda file: file.write(save(plain, metadata)))
     return ImportReport(name, path, sha256, source.describes(sha256), report)
+
+
+def extract_backbone(network: Path, file: Path, *, halved: bool = False) -> None:
+    """Keep of a trained network nothing but its backbone, as weights that other recipes start from.
+
+    Args:
+        network: a run's `model.safetensors`.
+        file: what to write.
+        halved: in half precision.
+
+    Raises:
+        CheckpointError: if it is damaged, or holds no backbone.
+    """
+    state = read_state(network)
+    own = {name: tensor.contiguous() for name, tensor in state.items() if name.startswith(OWN)}
+    if not own:
+        raise CheckpointError(f"{network} holds no backbone. Give the model.safetensors of a run.")
+    kept = {name: tensor.half() if halved and tensor.is_floating_point() else tensor for name, tensor in own.items()}
+    write_atomically(file, lambda stream: stream.write(save(kept)))
 
 
 def load_weights(backbone: AbstractBackbone, weights: str | Path, *, allowed: Collection[str] = ()) -> KeyReport:
@@ -163,13 +188,15 @@ def _verify(path: Path) -> WeightCheck:
 
 
 def require_known(name: str | None) -> None:
-    """Let a name of `WEIGHTS` pass, and None.
+    """Let a name of `WEIGHTS` pass that can be imported, and None.
 
     Raises:
         WrongUsageError: for any other name, with the nearest one.
     """
     if name is not None and name not in WEIGHTS:
         raise WrongUsageError(_unknown(name))
+    if name is not None and WEIGHTS[name].packaged:
+        raise WrongUsageError(f"{name} comes with the package: there is nothing to fetch or to import.")
 
 
 def _unknown(name: str) -> str:
@@ -222,7 +249,7 @@ def _name_of(file: Path, backbone: str, form: str, sha256: str) -> str:
     Raises:
         CheckpointError: if no weights are published for the backbone.
     """
-    names = [name for name, source in WEIGHTS.items() if source.backbone == backbone]
+    names = [name for name, source in WEIGHTS.items() if source.backbone == backbone and not source.packaged]
     if not names:
         raise CheckpointError(
             f"{file}: no weights of {backbone} are published. Give its path where they are asked for."

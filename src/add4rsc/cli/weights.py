@@ -40,6 +40,7 @@ def list_weights(
             "sha256": source.sha256,
             "url": source.url,
             "imported": weights_file(name).exists(),
+            "packaged": bool(source.packaged),
         }
         for name, source in WEIGHTS.items()
     ]
@@ -47,9 +48,24 @@ def list_weights(
         print_json({"weights": rows})
         return
     for row in rows:
-        typer.echo(f"{row['name']}{'  (imported)' if row['imported'] else ''}")
+        state = "  (in the package)" if row["packaged"] else "  (imported)" if row["imported"] else ""
+        typer.echo(f"{row['name']}{state}")
         for key in ("origin", "licence", "size", "sha256", "url"):
-            typer.echo(f"    {key:8} {row[key] or 'not published'}")
+            if row[key] or not row["packaged"]:
+                typer.echo(f"    {key:8} {row[key] or 'not published'}")
+
+
+@weights.command()
+def extract(
+    run_folder: Annotated[Path, typer.Argument(help="A run, such as one of m2d/ast-small-pretraining.")],
+    file: Annotated[Path, typer.Argument(help="What to write; give its path where weights are asked for.")],
+    halved: Annotated[bool, typer.Option("--half", help="In half precision.")] = False,
+) -> None:
+    """Keep of a run nothing but its backbone, as weights that other recipes start from."""
+    from add4rsc.backbones.weights import extract_backbone
+
+    extract_backbone(run_folder / "model.safetensors", file, halved=halved)
+    typer.echo(f"{file}: {file.stat().st_size:,} bytes. Use it with --set weights={file}")
 
 
 @weights.command(name="import")

@@ -45,8 +45,9 @@ def _normalise_together(
     mean = total / number
     variance = (squares / number - mean.square()).clamp_min(0)
     _update_moving(layer, mean.detach(), (variance * number / (number - 1)).detach())
-    scale = layer.weight * (variance + layer.eps).rsqrt()
-    return (wide * scale[:, None, None] + (layer.bias - mean * scale)[:, None, None]).to(maps.dtype)
+    scale = (variance + layer.eps).rsqrt() * (layer.weight if layer.affine else 1)
+    shift = (layer.bias if layer.affine else 0) - mean * scale
+    return (wide * scale[:, None, None] + shift[:, None, None]).to(maps.dtype)
 
 
 def _update_moving(
@@ -71,7 +72,7 @@ def share_batch_norm(module: nn.Module) -> None:
     for name, child in module.named_children():
         kind = SHARED.get(type(child))
         if kind is not None and isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
-            shared = kind(child.num_features, child.eps, child.momentum)
+            shared = kind(child.num_features, child.eps, child.momentum, affine=child.affine)
             shared.load_state_dict(child.state_dict())
             setattr(module, name, shared)
         else:

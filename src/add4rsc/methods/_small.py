@@ -42,6 +42,7 @@ def mn04_recipe(name: str, method: str, **changes: Any) -> Recipe:
 
 AST_SMALL: dict[str, Any] = {
     "backbone": "ast",
+    "weights": "ast/small-m2d",
     "backbone_options": {
         "stride": [16, 16],
         "dim": 192,
@@ -64,12 +65,12 @@ AST_SMALL: dict[str, Any] = {
     "class_weights": "square-root",
     "precision": "bf16-mixed",
 }
-"""A transformer of 4 blocks and 192 dimensions on 2 s of each cycle, 64 bands below 4 kHz; in bfloat16, which halves
-the time where the processor has it."""
+"""A transformer of 4 blocks and 192 dimensions that comes with the package, on 2 s of each cycle and 64 bands
+below 4 kHz; in bfloat16, which halves the time where the processor has it."""
 
 SMALL_TRANSFORMER = (
     "a transformer of 4 blocks and 192 dimensions, pretrained on respiratory sounds alone, in place of the published "
-    "network, and the recipe of fine_tuning/ast-small: 2 s, 6 epochs, weighted loss"
+    "network, with the recipe of fine_tuning/ast-small: 2 s, few epochs, weighted loss"
 )
 """The deviation that all small recipes of transformers share."""
 

@@ -24,7 +24,7 @@ from add4rsc.methods._metadata_text import (
     vocabulary,
     word_tokens,
 )
-from add4rsc.methods._small import ast_recipe
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe
 from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Recipe, Reported, patch_mix_recipe
@@ -204,6 +204,7 @@ def bts_clap_small() -> Recipe:
         "bts/clap-small",
         "bts",
         backbone="clap",
+        weights=None,
         backbone_options={
             "dim": 48,
             "depths": [1, 2, 2],
@@ -224,5 +225,20 @@ def bts_clap_small() -> Recipe:
             "towers of 5 and 2 blocks from random weights in place of CLAP, 2 s of 8 kHz in place of 8 s of 48 kHz",
             "words of our sentences in place of RoBERTa's tokens",
             "SpecAugment, shifts and class weights, as in all small recipes of transformers",
+        ),
+    )
+
+
+@recipes.register("bts/ast-small")
+def bts_ast_small() -> Recipe:
+    """The small transformer for the sound and a small text tower from random weights, for a CPU."""
+    return ast_recipe(
+        "bts/ast-small",
+        "bts",
+        paper=BridgingTextAndSound.paper.key,
+        paper_selection=Selection.TEST,
+        deviations=(
+            SMALL_TRANSFORMER,
+            "a text tower of two blocks from random weights, with words of our sentences in place of RoBERTa's tokens",
         ),
     )

@@ -151,24 +151,27 @@ class MaskedModelingDuo(AbstractMethod):
 
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of every class."""
-        return self._classify(self.backbone(log_mel))
+        return self.head(self.head_norm(self.backbone(log_mel)))
 
-    def _classify(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch class"]:
+    def _entropy(self, features: Float[Tensor, "batch feature"], batch: Batch) -> Float[Tensor, " batch"]:
+        """Cross-entropy of the class; a batch of one cycle, which has no statistics, is normalised as in use."""
         norm = self.head_norm
-        if self.training and len(features) == 1:  # one cycle alone has no statistics
-            return self.head(functional.batch_norm(features, norm.running_mean, norm.running_var))
-        return self.head(norm(features))
+        if len(gather_cycles(batch.labels)) == 1:
+            normalised = functional.batch_norm(features, norm.running_mean, norm.running_var)
+        else:
+            normalised = norm(features)
+        return functional.cross_entropy(self.head(normalised), batch.labels, reduction="none")
 
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy in fine-tuning; in pretraining that of the probe, and the distance at the masked patches."""
         if self.options.stage == "fine-tuning":
-            return {"classification": functional.cross_entropy(self(batch.log_mel), batch.labels, reduction="none")}
+            return {"classification": self._entropy(self.backbone(batch.log_mel), batch)}
         distance, features = self._model_masked(batch, generator)
         weight = self.options.second_task
         if not weight:
             with torch.no_grad():
                 features = self.backbone(batch.log_mel)
-        entropy = functional.cross_entropy(self._classify(features), batch.labels, reduction="none")
+        entropy = self._entropy(features, batch)
         return {"masked_modelling": distance, "classification": entropy * weight if weight else entropy}
 
     def _model_masked(
@@ -220,7 +223,7 @@ def _require_patches(backbone: AbstractBackbone) -> AbstractPatchBackbone:
     )
 
 
-PUBLISHED_WEIGHTS = "m2d/audioset-80x200-16x4"
+PUBLISHED_WEIGHTS = "m2d_vit/audioset-80x200-16x4"
 
 PRETRAINING: dict[str, Any] = {
     "paper": "niizumi2024m2d",
@@ -287,7 +290,7 @@ def m2d_m2d_vit() -> Recipe:
 
 @recipes.register("m2d/ast-small-pretraining")
 def m2d_ast_small_pretraining() -> Recipe:
-    """Masked modelling by a transformer of 4 blocks from random weights: how `ast-small/m2d` was made."""
+    """Masked modelling by a transformer of 4 blocks from random weights: how `ast/small-m2d` was made."""
     return ast_recipe(
         "m2d/ast-small-pretraining",
         "m2d",
