@@ -236,6 +236,7 @@ def mvst_ast_small() -> Recipe:
         "mvst/ast-small",
         "mvst",
         options={"patches": [[16, 16], [32, 8], [64, 4]]},
+        epochs=4,
         paper="he2024mvst",
         deviations=(
             SMALL_TRANSFORMER,
