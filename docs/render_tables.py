@@ -23,7 +23,6 @@ METHODS = {
     "fine_tuning-mn04-robust": "fine_tuning/mn04-robust, trained on both corpora",
     "add4rsc-mn04-robust": "add4rsc/mn04-robust, trained on both corpora (the model in the box)",
     "add4rsc-resnet18": "add4rsc/resnet18, from random weights",
-    "add4rsc-ast-small": "add4rsc/ast-small, from random weights",
 }
 """Folder of a result -> its name in a table; a test that lacks one has no such row."""
 TESTS = {

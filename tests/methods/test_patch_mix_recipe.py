@@ -12,7 +12,7 @@ from torch.nn import functional
 from add4rsc.augment.spectrogram import SpectrogramAugmentation, augment_spectrogram, mask_mel_then_time
 from add4rsc.backbones import backbones
 from add4rsc.engine.batches import class_weights, seeded
-from add4rsc.engine.model import build_method
+from add4rsc.engine.model import build_method, resolve_front_end
 from add4rsc.engine.optimise import build_optimiser, learning_rate_share
 from add4rsc.errors import RecipeError
 from add4rsc.methods import recipes
@@ -275,7 +275,8 @@ def test_every_weight_of_a_network_learns(name: str, generator: torch.Generator)
     recipe = recipes.get(name)()
     options = recipe.backbone_options | ({"n_layers": 1, "dim": 64, "n_heads": 2} if "ast" in name else {"width": 8})
     network = build_method(recipe.model_copy(update={"backbone_options": options, "weights": None}), 4)
-    batch = Batch(torch.randn(4, 96, 128, generator=generator), torch.tensor([0, 1, 2, 3]))
+    n_bands = resolve_front_end(recipe).n_bands
+    batch = Batch(torch.randn(4, 96, n_bands, generator=generator), torch.tensor([0, 1, 2, 3]))
     torch.stack(list(network.losses(batch, generator).values())).sum().backward()
     silent = [key for key, weight in network.named_parameters() if weight.grad is None]
     assert not silent

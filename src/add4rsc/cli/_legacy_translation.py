@@ -102,7 +102,7 @@ def _weights(flags: Namespace, found: Translation) -> None:
         found.set(weights=str(flags.audioset_ckpt))
     if wanted is False:
         found.set(weights="none", weights_left_out=[])
-    elif wanted is True and found.recipe.weights is None:
+    elif wanted is True and ("audioset" if is_ast else "imagenet") not in (found.recipe.weights or ""):
         found.set(weights="ast/audioset-10-10" if is_ast else f"{found.recipe.backbone}/imagenet")
     if flags.pretrained_ckpt is not None and not flags.eval:
         found.set(start_from=str(run_folder_of(flags.pretrained_ckpt)))

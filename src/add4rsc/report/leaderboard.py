@@ -152,7 +152,23 @@ def _same_as(name: str, ranked: Sequence[Evidence], comparisons: Sequence[Compar
         for each in comparisons
         if name in (each.first, each.second) and not each.scores["score"].p_holm < SIGNIFICANT
     ]
-    return ", ".join(map(str, sorted(others))) or "-"
+    return in_ranges(sorted(others))
+
+
+def in_ranges(ranks: Sequence[int]) -> str:
+    """Rising whole numbers, three or more in a row as a range.
+
+    >>> in_ranges([1, 2, 4, 5, 6, 9]), in_ranges([])
+    ('1, 2, 4-6, 9', '-')
+    """
+    groups: list[list[int]] = []
+    for rank in ranks:
+        if groups and groups[-1][-1] == rank - 1:
+            groups[-1].append(rank)
+        else:
+            groups.append([rank])
+    parts = [f"{group[0]}-{group[-1]}" if len(group) > 2 else ", ".join(map(str, group)) for group in groups]
+    return ", ".join(parts) or "-"
 
 
 def pairs_table(comparisons: Sequence[Comparison]) -> Table:
