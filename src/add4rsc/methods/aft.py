@@ -17,7 +17,7 @@ from add4rsc.methods._base import AbstractPreparedMethod, Batch, Losses, Trainin
 from add4rsc.methods._contrast import SumOverProcesses, count_processes, gather_cycles
 from add4rsc.methods._diffusion import DiffusionTraining, FrameDiffusion, sample_cycles, train_diffusion
 from add4rsc.methods._reversal import Strength, reversal_strength, reverse_gradient
-from add4rsc.methods._small import AST_SMALL, ast_recipe
+from add4rsc.methods._small import AST_SMALL, SMALL_TRANSFORMER, ast_recipe
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, PatchMixQuirks, Recipe, Reported, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
@@ -281,7 +281,7 @@ def aft_ast_as_released() -> Recipe:
 
 @recipes.register("aft/ast-small")
 def aft_ast_small() -> Recipe:
-    """The same on a small transformer from random weights and 2 s of each cycle, for a CPU."""
+    """The same on the small transformer, for a CPU."""
     return ast_recipe(
         "aft/ast-small",
         "aft",
@@ -298,9 +298,8 @@ def aft_ast_small() -> Recipe:
         paper=AdversarialFineTuning.paper.key,
         paper_selection=Selection.TEST,
         deviations=(
-            "a transformer of 4 blocks from random weights on 2 s in place of the AST on 5 s",
+            SMALL_TRANSFORMER,
             GENERATOR,
-            "a generator that is trained for a minute",
-            "classes weighed",
+            "a generator that is trained for a minute, and classes filled to 300 cycles",
         ),
     )
