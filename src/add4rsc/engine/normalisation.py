@@ -34,20 +34,21 @@ class SharedBatchNorm1d(nn.BatchNorm1d):
 def _normalise_together(
     layer: nn.BatchNorm1d | nn.BatchNorm2d, maps: Float[Tensor, "batch channel height width"]
 ) -> Float[Tensor, "batch channel height width"]:
-    """Normalise with the moments of all processes.
+    """Normalise with the moments of all processes, first the mean, then the variance around it.
 
-    Half precision is widened: a sum of squares would leave its range.
+    Both from sums at once would spare a round, but the difference of two large numbers is not exact enough.
     """
     n_channels, wide = maps.shape[1], maps.float()
     count = torch.full((1,), maps.numel() / n_channels, device=maps.device)
-    local = torch.cat([wide.sum(dim=(0, 2, 3)), wide.square().sum(dim=(0, 2, 3)), count])
-    total, squares, number = SumOverProcesses.apply(local).split([n_channels, n_channels, 1])
+    total, number = SumOverProcesses.apply(torch.cat([wide.sum(dim=(0, 2, 3)), count])).split([n_channels, 1])
     mean = total / number
-    variance = (squares / number - mean.square()).clamp_min(0)
+    centred = wide - mean[:, None, None]
+    variance = SumOverProcesses.apply(centred.square().sum(dim=(0, 2, 3))) / number
     _update_moving(layer, mean.detach(), (variance * number / (number - 1)).detach())
-    scale = (variance + layer.eps).rsqrt() * (layer.weight if layer.affine else 1)
-    shift = (layer.bias if layer.affine else 0) - mean * scale
-    return (wide * scale[:, None, None] + shift[:, None, None]).to(maps.dtype)
+    normalised = centred * (variance + layer.eps).rsqrt()[:, None, None]
+    if layer.affine:
+        normalised = normalised * layer.weight[:, None, None] + layer.bias[:, None, None]
+    return normalised.to(maps.dtype)
 
 
 def _update_moving(
@@ -74,6 +75,9 @@ def share_batch_norm(module: nn.Module) -> None:
         if kind is not None and isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             shared = kind(child.num_features, child.eps, child.momentum, affine=child.affine)
             shared.load_state_dict(child.state_dict())
+            shared.train(child.training)
+            for weight, own in zip(shared.parameters(), child.parameters(), strict=True):
+                weight.requires_grad_(own.requires_grad)
             setattr(module, name, shared)
         else:
             share_batch_norm(child)

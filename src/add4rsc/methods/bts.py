@@ -15,6 +15,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.backbones.clap import AbstractTextBackbone, TextTower
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractInformedMethod, AbstractPreparedMethod, Batch, Losses, TrainingCycles
+from add4rsc.methods._contrast import gather_cycles, own_places
 from add4rsc.methods._metadata_text import (
     FIELDS,
     NOTHING_KNOWN,
@@ -140,7 +141,9 @@ class BridgingTextAndSound(AbstractInformedMethod, AbstractPreparedMethod):
         """The codes, some of them unknown."""
         if not self.options.drop_fields:
             return codes
-        drawn = torch.rand(len(FIELDS), len(codes[FIELDS[0]]), generator=generator) < self.options.drop_fields
+        own = codes[FIELDS[0]]
+        draws = torch.rand(len(FIELDS), len(gather_cycles(own)), generator=generator)[:, own_places(len(own))]
+        drawn = draws < self.options.drop_fields
         return {
             name: torch.where(is_dropped.to(codes[name].device), UNKNOWN, codes[name])
             for name, is_dropped in zip(FIELDS, drawn, strict=True)

@@ -109,10 +109,10 @@ class CycleGuardian(AbstractMethod):
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy of the clean pass; clustering, likeness and rebuilding of both; the contrast between them."""
         options = self.options
-        frames = self._mask(standardise_bands(batch.log_mel), generator)
+        n_cycles = len(gather_cycles(batch.labels))
+        frames = self._mask(standardise_bands(batch.log_mel), n_cycles, generator)
         groups = self._groups(frames)
         clean = self._summarise(groups)
-        n_cycles = len(gather_cycles(batch.labels))
         mixture = draw_mixture(n_cycles, groups.shape[1], options.mix_alpha, generator)
         mixed = self._summarise(mix_groups(groups, mixture))
         scale = n_cycles * groups.shape[1] if options.clustering_sum else 1
@@ -127,22 +127,23 @@ class CycleGuardian(AbstractMethod):
             losses["reconstruction"] = options.reconstruction * (clean.rebuilding_error + mixed.rebuilding_error)
         return losses
 
-    def _mask(self, frames: Float[Tensor, "batch time mel"], generator: Generator) -> Float[Tensor, "batch time mel"]:
-        """Mask each kind of bands by itself, in a share of the cycles."""
+    def _mask(
+        self, frames: Float[Tensor, "batch time mel"], n_cycles: int, generator: Generator
+    ) -> Float[Tensor, "batch time mel"]:
+        """Mask each kind of bands by itself, in a share of the cycles; whichever process has a cycle draws the same."""
         if self.options.masks.is_off:
             return frames
-        always = self.options.masks.model_copy(update={"probability": 1.0})
+        seeds = torch.randint(2**62, (n_cycles,), generator=generator)[own_places(len(frames))].tolist()
         return torch.stack(
-            [
-                torch.cat([augment_spectrogram(part, always, generator) for part in self._channels(cycle)], dim=-1)
-                if uniform(generator) < self.options.masks.probability
-                else cycle
-                for cycle in frames
-            ]
+            [self._mask_cycle(cycle, Generator().manual_seed(seed)) for cycle, seed in zip(frames, seeds, strict=True)]
         )
 
-    def _channels(self, cycle: Float[Tensor, "time mel"]) -> tuple[Float[Tensor, "time part"], ...]:
-        return cycle.chunk(self.options.n_channels, dim=-1)
+    def _mask_cycle(self, cycle: Float[Tensor, "time mel"], generator: Generator) -> Float[Tensor, "time mel"]:
+        if uniform(generator) >= self.options.masks.probability:
+            return cycle
+        always = self.options.masks.model_copy(update={"probability": 1.0})
+        parts = cycle.chunk(self.options.n_channels, dim=-1)
+        return torch.cat([augment_spectrogram(part, always, generator) for part in parts], dim=-1)
 
     def _groups(self, frames: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch group dim"]:
         """Features of the groups of frames, which overlap."""

@@ -15,6 +15,7 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses
+from add4rsc.methods._contrast import gather_cycles, own_places
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule
 from add4rsc.terms import Paper, Settings
@@ -73,14 +74,15 @@ class LungRnNl(AbstractMethod):
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """The loss of the mixtures, and that of the pictures themselves."""
         pictures, n_cycles = to_unit_range(batch.log_mel), len(batch.labels)
-        mixup = draw_mixup(n_cycles, self.options.mix_alpha, generator)
-        mixed = mix_cycles(pictures, mixup)
+        places, labels = own_places(n_cycles), gather_cycles(batch.labels)
+        mixup = draw_mixup(len(labels), self.options.mix_alpha, generator)
+        mixed = mix_cycles(gather_cycles(pictures), mixup)[places]
         if not self.options.with_clean:
             logits = self.head(self.backbone(mixed))
-            return {"classification": self._entropy(logits, mix_labels(batch.labels, mixup, logits.shape[1]))}
+            return {"classification": self._entropy(logits, mix_labels(labels, mixup, logits.shape[1])[places])}
         logits, mixed_logits = self.head(self.backbone(torch.cat([pictures, mixed]))).split(n_cycles)
         own = functional.one_hot(batch.labels, logits.shape[1]).float()
-        shares = mix_cycles(own, mixup)
+        shares = mix_labels(labels, mixup, logits.shape[1])[places]
         return {"classification": self._entropy(logits, own) / 2, "mixup": self._entropy(mixed_logits, shares) / 2}
 
     def _entropy(

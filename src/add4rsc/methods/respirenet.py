@@ -16,6 +16,7 @@ from add4rsc.augment.waveform import WaveformAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractPreparedMethod, Batch, Losses, TrainingCycles
+from add4rsc.methods._contrast import gather_cycles, own_places
 from add4rsc.methods._pictures import ColourMap, clip_blank_bands, to_levels
 from add4rsc.protocol.selection import Selection
 from add4rsc.recipe import DeviceFineTuning, Optimiser, Recipe, Reported, Schedule
@@ -124,8 +125,8 @@ class RespireNet(AbstractPreparedMethod):
 
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy; some cycles run backwards."""
-        is_flipped = torch.rand(len(batch.labels), generator=generator) < self.options.flip
-        is_flipped = is_flipped.to(batch.log_mel.device)[:, None, None]
+        draws = torch.rand(len(gather_cycles(batch.labels)), generator=generator)[own_places(len(batch.labels))]
+        is_flipped = (draws < self.options.flip).to(batch.log_mel.device)[:, None, None]
         logits = self(torch.where(is_flipped, batch.log_mel.flip(1), batch.log_mel))
         return {"classification": functional.cross_entropy(logits, batch.labels, reduction="none")}
 

@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from add4rsc.audio.crop import Crop
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
-from add4rsc.augment.splicing import draw_splices, splice_cycles
+from add4rsc.augment.splicing import Splices, draw_splices, splice_cycles
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import AbstractMethod, Batch, Losses, codes_of
+from add4rsc.methods._contrast import gather_cycles, own_places
 from add4rsc.recipe import Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -71,11 +72,12 @@ class Splice(AbstractMethod):
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy of the cycles, and of what was spliced from them; 0 for those that lent no piece."""
         options, n_cycles = self.options, len(batch.labels)
-        splices = draw_splices(
-            batch.labels, codes_of(batch, "patient"), batch.log_mel.shape[1], options.least_share, generator
-        )
-        spliced = splice_cycles(batch.log_mel, splices, options.fade, match_level=options.match_level)
-        donors = splices.donors.to(batch.labels.device)
+        everyone, patients = gather_cycles(batch.log_mel), gather_cycles(codes_of(batch, "patient"))
+        drawn = draw_splices(gather_cycles(batch.labels), patients, everyone.shape[1], options.least_share, generator)
+        places = own_places(n_cycles)
+        splices = Splices(*(part[torch.isin(drawn.donors, places)] for part in drawn))
+        spliced = splice_cycles(everyone, splices, options.fade, match_level=options.match_level)
+        donors = torch.searchsorted(places, splices.donors).to(batch.labels.device)
         labels = torch.cat([batch.labels, batch.labels[donors]])
         entropy = functional.cross_entropy(self(torch.cat([batch.log_mel, spliced])), labels, reduction="none")
         of_splices = entropy.new_zeros(n_cycles).index_copy(0, donors, entropy[n_cycles:])
