@@ -176,12 +176,12 @@ def test_masks_are_drawn_for_each_kind_of_bands(generator):
     masks = {"n_time_masks": 1, "max_time_mask": 30, "mask_rule": "patch-mix", "fill": "zero"}
     network = make(masks=masks, n_channels=2)
     frames = torch.ones(20, N_FRAMES, N_BANDS)
-    first, second = (network._mask(frames, generator) == 0).unflatten(2, (2, -1)).unbind(dim=2)
+    first, second = (network._mask(frames, len(frames), generator) == 0).unflatten(2, (2, -1)).unbind(dim=2)
     for part in (first, second):
         assert part.any(dim=1).any(dim=1).float().mean() > 0.8
         assert part.any(dim=2).equal(part.all(dim=2))
     assert not first.equal(second)
-    assert make()._mask(frames, generator) is frames
+    assert make()._mask(frames, len(frames), generator) is frames
 
 
 def test_projector_that_does_not_learn_is_frozen(generator):
