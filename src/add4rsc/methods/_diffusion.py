@@ -299,4 +299,4 @@ def sample_cycles(
     """Cycles of these classes, some at a time; they end on the CPU and in half precision."""
     with torch.autocast(labels.device.type, enabled=False):
         chunks = [diffusion.sample(chunk, n_frames, generator, n_sampling_steps) for chunk in labels.split(CHUNK)]
-    return torch.cat([chunk.cpu().half() for chunk in chunks])
+        return torch.cat([chunk.cpu().half() for chunk in chunks])

@@ -198,5 +198,9 @@ def rep_augment_mn04_small() -> Recipe:
 def rep_augment_ast_small() -> Recipe:
     """The same on the small transformer, for a CPU."""
     return ast_recipe(
-        "rep_augment/ast-small", "rep_augment", paper="kim2024repaugment", deviations=(*GUESSES, SMALL_TRANSFORMER)
+        "rep_augment/ast-small",
+        "rep_augment",
+        class_weights="none",
+        paper="kim2024repaugment",
+        deviations=(*GUESSES, f"{SMALL_TRANSFORMER}, which generation replaces here"),
     )
