@@ -227,6 +227,17 @@ def benchmark_icbhi() -> str:
     return _benchmark("icbhi2017-subset/cycle-4/official")
 
 
+def small_transformer() -> str:
+    """Plain fine-tuning of the small transformer from random and from its pretrained weights."""
+    lines = ["| start | Sp | Se | Score | sd over seeds |", "|---|---|---|---|---|"]
+    starts = {"random weights": "fine_tuning-ast-small-from-random", "ast/small-m2d": "fine_tuning-ast-small"}
+    for title, name in starts.items():
+        found = _read("sprsound2022/cycle-4/inter", name)
+        shares = [_percent(found[part]["mean"]) for part in ("specificity", "sensitivity", "score")]
+        lines.append(f"| {title} | {' | '.join(shares)} | {100 * found['score']['sd']:.1f} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "scores": scores,
     "stethoscopes": stethoscopes,
@@ -237,6 +248,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "benchmark-sprsound": benchmark_sprsound,
     "benchmark-icbhi": benchmark_icbhi,
+    "small-transformer": small_transformer,
     "boundaries": boundaries,
     "segmenter-scores": segmenter_scores,
 }

@@ -216,3 +216,11 @@ def test_any_length_and_the_draws_decide(generator):
     assert torch.equal(one, two)
     assert not torch.allclose(one, other)
     assert diffusion.sample(labels, 1, generator, 4).shape == (3, 1, 3)
+
+
+def test_cycles_are_the_same_under_mixed_precision(generator):
+    diffusion, labels = FrameDiffusion(4, 2, 8, 1, 10), torch.tensor([0, 1, 1])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sample_cycles(diffusion, labels, 5, 3, torch.Generator().manual_seed(1))
+    assert mixed.dtype == torch.half
+    assert torch.equal(mixed, sample_cycles(diffusion, labels, 5, 3, torch.Generator().manual_seed(1)))
