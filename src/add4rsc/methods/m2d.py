@@ -151,16 +151,19 @@ class MaskedModelingDuo(AbstractMethod):
 
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of every class."""
-        return self.head(self.head_norm(self.backbone(log_mel)))
+        return self._classify(self.backbone(log_mel), is_alone=self.training and log_mel.shape[0] == 1)
+
+    def _classify(self, features: Float[Tensor, "batch feature"], *, is_alone: bool) -> Float[Tensor, "batch class"]:
+        """Logits; a batch of one cycle, which has no statistics, is normalised as in use."""
+        norm = self.head_norm
+        if is_alone:
+            return self.head(functional.batch_norm(features, norm.running_mean, norm.running_var, eps=norm.eps))
+        return self.head(norm(features))
 
     def _entropy(self, features: Float[Tensor, "batch feature"], batch: Batch) -> Float[Tensor, " batch"]:
-        """Cross-entropy of the class; a batch of one cycle, which has no statistics, is normalised as in use."""
-        norm = self.head_norm
-        if len(gather_cycles(batch.labels)) == 1:
-            normalised = functional.batch_norm(features, norm.running_mean, norm.running_var)
-        else:
-            normalised = norm(features)
-        return functional.cross_entropy(self.head(normalised), batch.labels, reduction="none")
+        """Cross-entropy of the class."""
+        logits = self._classify(features, is_alone=self.training and len(gather_cycles(batch.labels)) == 1)
+        return functional.cross_entropy(logits, batch.labels, reduction="none")
 
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy in fine-tuning; in pretraining that of the probe, and the distance at the masked patches."""
