@@ -25,7 +25,9 @@ Groups = Mapping[str, Int[torch.Tensor, " cycle"]]
 """Codes of what is known of each cycle's recording, by the names of `terms.GROUPS`."""
 
 
-def known_groups(cycles: Sequence[RespiratoryCycle], hidden: Collection[str] = ()) -> Groups:
+def known_groups(
+    cycles: Sequence[RespiratoryCycle], hidden: Collection[str] = ()
+) -> dict[str, Int[torch.Tensor, " cycle"]]:
     """Codes of what is known of each cycle's recording, those of `hidden` left out."""
     return {name: torch.from_numpy(codes) for name, codes in group_codes(cycles).items() if name not in hidden}
 

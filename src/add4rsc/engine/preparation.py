@@ -50,9 +50,7 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
         )
         for number in range(1, recipe.waveform.copies + 1)
     )
-    train = LabelledFeatures(
-        replace(subsets[0].store, copies=copies), subsets[0].labels, dict(known_groups(split.train))
-    )
+    train = LabelledFeatures(replace(subsets[0].store, copies=copies), subsets[0].labels, known_groups(split.train))
     validation = _of_cycles(subsets[1], whole.validation, recipe.crop)
     test = _of_cycles(subsets[2], whole.test, recipe.crop)
     scene = Scene(NoiseMixer(recipe.noise, front_end, prepare_noise(recipe.noise, front_end)), recipe.response)
@@ -62,7 +60,7 @@ def prepare_data(recipe: Recipe, split: Split, *, shown: bool) -> TrainingData:
 
 def _of_cycles(subset: LabelledFeatures, cycles: Sequence[RespiratoryCycle], crop: Crop) -> LabelledFeatures:
     """What is known of the cycles; windows vote, with one label a cycle."""
-    windows, groups = split_cycles(cycles, crop)[1], dict(known_groups(cycles))
+    windows, groups = split_cycles(cycles, crop)[1], known_groups(cycles)
     if windows is None:
         return replace(subset, groups=groups)
     store = replace(subset.store, windows=windows)

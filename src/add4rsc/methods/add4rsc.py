@@ -28,7 +28,7 @@ from add4rsc.methods._base import (
     mean_of_views,
 )
 from add4rsc.methods._robust import robust
-from add4rsc.methods._small import AST_SMALL, SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
+from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, nearest, patch_mix_recipe
 from add4rsc.terms import Paper, Settings
 
@@ -322,17 +322,14 @@ def add4rsc_resnet18() -> Recipe:
 @recipes.register("add4rsc/resnet18-small")
 def add4rsc_resnet18_small() -> Recipe:
     """A narrow ResNet-18 from random weights on cycles of 2 s, for a CPU."""
-    return Recipe(
-        name="add4rsc/resnet18-small",
-        method="add4rsc",
-        **AST_SMALL
-        | {
-            "backbone": "resnet18",
-            "backbone_options": {"width": 16},
-            "weights": None,
-            "options": {"preset": "fixed"},
-            "optimiser": Optimiser(name="adamw", learning_rate=2e-3, weight_decay=1e-2),
-        },
+    return ast_recipe(
+        "add4rsc/resnet18-small",
+        "add4rsc",
+        backbone="resnet18",
+        backbone_options={"width": 16},
+        weights=None,
+        options={"preset": "fixed"},
+        optimiser=Optimiser(name="adamw", learning_rate=2e-3, weight_decay=1e-2),
         paper="dong2025add4rsc",
         deviations=(
             *FIXED_DEVIATIONS,
