@@ -37,6 +37,7 @@ def _normalise_together(
     """Normalise with the moments of all processes, first the mean, then the variance around it.
 
     Both from sums at once would spare a round, but the difference of two large numbers is not exact enough.
+    Half precision is widened: sums of squares would leave its range.
     """
     n_channels, wide = maps.shape[1], maps.float()
     count = torch.full((1,), maps.numel() / n_channels, device=maps.device)
