@@ -12,6 +12,7 @@ from add4rsc.audio.enhancement import Enhancement
 from add4rsc.engine.loading import load_run
 from add4rsc.errors import RunFolderError, WrongUsageError
 from add4rsc.predictions import read_predictions
+from add4rsc.robustness import hearing
 from add4rsc.robustness.conditions import CLEAN, Condition, Grid
 from add4rsc.robustness.corruptions import corruptions
 from add4rsc.robustness.corruptions._base import noise_generator
@@ -74,6 +75,23 @@ def test_a_killed_measurement_goes_on_to_the_same_files(trained, settings, tmp_p
     assert told == [3, 4, 5, 6]
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
     measure(run, tmp_path / "killed", replace(settings, resume=True, on_condition=kill))  # nothing is left to do
+
+
+def test_kept_frames_serve_the_next_network(trained, settings, tmp_path, feature_cache, monkeypatch):
+    keeping = replace(settings, keep_frames=True)
+    measure(load_run(trained / "seed-1"), tmp_path / "heard", settings)
+    measure(load_run(trained / "seed-1"), tmp_path / "kept", keeping)
+    assert files_of(tmp_path / "heard") == files_of(tmp_path / "kept")
+
+    def refuse(*_cycles):
+        raise AssertionError("the cycles were read again")
+
+    monkeypatch.setattr(hearing, "read_test_cycles", refuse)
+    measure(load_run(trained / "seed-2"), tmp_path / "next", keeping)
+    assert len(open_measured(tmp_path / "next").conditions) == 6
+    wiener = replace(keeping, enhancement=Enhancement.WIENER)
+    with pytest.raises(AssertionError, match="read again"):  # cleaned frames are others
+        measure(load_run(trained / "seed-2"), tmp_path / "cleaned", wiener)
 
 
 def test_noise_is_the_same_whatever_the_run_and_the_order(trained, settings, clips):

@@ -52,6 +52,9 @@ def robustness(
         Path | None, typer.Option("-o", "--out", help="Folder to write; default RUN/robustness, or robustness-ENHANCE.")
     ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    keep_frames: Annotated[
+        bool, typer.Option("--keep-frames", help="Keep what is heard on disk, some 40 MB a condition, for further runs.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Add what is missing to what was measured.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure everything anew.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -77,7 +80,7 @@ def robustness(
     band = _read_member(NoiseBand, "--noise-band", noise_band)
     if data_folder is not None:
         target = out or run / ("robustness" if rule.value == "none" else f"robustness-{rule.value}")
-        _measure(run, target, (data_folder, grid, rule, band), (resume, overwrite), accelerator)
+        _measure(run, target, (data_folder, grid, rule, band), (resume, overwrite, keep_frames), accelerator)
         first = target
     elif resume or overwrite or rule.value != "none":
         raise WrongUsageError("--resume, --overwrite and --enhance are for measuring. Pass --data-folder too.")
@@ -103,7 +106,7 @@ def _measure(
     run: Path,
     target: Path,
     what: tuple[Path, "Grid", "Enhancement", "NoiseBand"],
-    resume_overwrite: tuple[bool, bool],
+    flags: tuple[bool, bool, bool],
     accelerator: str,
 ) -> None:
     """Measure a run into a folder, with a bar.
@@ -114,12 +117,11 @@ def _measure(
     from add4rsc.cli._robustness_output import ConditionProgress
     from add4rsc.robustness.measuring import MeasureSettings, measure_run
 
-    resume, overwrite = resume_overwrite
+    resume, overwrite, keeps = flags
     if resume and overwrite:
         raise WrongUsageError("--resume and --overwrite exclude each other. Keep the one that you mean.")
     data_folder, grid, rule, band = what
     grid.chosen()
     with ConditionProgress() as progress:
-        measure_run(
-            run, target, MeasureSettings(data_folder, grid, rule, band, resume, overwrite, accelerator, progress)
-        )
+        settings = MeasureSettings(data_folder, grid, rule, band, resume, overwrite, accelerator, keeps, progress)
+        measure_run(run, target, settings)

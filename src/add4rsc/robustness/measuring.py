@@ -12,10 +12,10 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from numpy import ndarray
 
-from add4rsc.audio.enhancement import Enhancement, enhance
-from add4rsc.audio.frontend import LogMelFilterBank
+from add4rsc.audio.enhancement import Enhancement
 from add4rsc.audio.windows import vote
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.features import cache_folder
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.model import MODEL
 from add4rsc.errors import WrongUsageError
@@ -23,13 +23,12 @@ from add4rsc.metrics.runs import ONLY
 from add4rsc.protocol.split import Split, make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.robustness.conditions import CLEAN, Condition, Grid
-from add4rsc.robustness.corruptions._base import AbstractCorruption, noise_generator
-from add4rsc.robustness.sounds import NoiseBand, TestCycle, read_test_cycles
+from add4rsc.robustness.corruptions._base import AbstractCorruption
+from add4rsc.robustness.hearing import HeardCycles, Listener
+from add4rsc.robustness.sounds import NoiseBand
 from add4rsc.robustness.stored import CYCLE_COLUMNS, MeasuredSettings, claim_measured, store_predictions
 
 BATCH_SIZE = 32
-FRONT_END_BATCH = 4
-"""Waveforms whose frames fit into a processor's cache together."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,8 @@ class MeasureSettings:
     resume: bool = False
     overwrite: bool = False
     accelerator: str = "auto"
+    keep_frames: bool = False
+    """Keep every condition's frames among the features on disk, so that further networks find them there."""
     on_condition: Callable[[str, int, int], None] = field(default=lambda _what, _done, _total: None)
     """Called with a condition in words, and how many are done of how many, before each and at the end."""
 
@@ -88,12 +89,20 @@ def measure(run: TrainedRun, target: Path, settings: MeasureSettings) -> None:
     missing = [each for each in wanted if each not in set(measured.conditions)]
     if not missing:
         return
-    cycles = read_test_cycles(split.test, sample_rate, run.recipe.crop, settings.noise_band)
-    network = _Network(run, settings)
+    listener = Listener(
+        split.test,
+        run.recipe.crop,
+        run.front_end,
+        made,
+        settings.enhancement,
+        settings.noise_band,
+        cache_folder() if settings.keep_frames else None,
+    )
+    network = _Network(run, settings.accelerator)
     n_before = len(wanted) - len(missing)
     for done, condition in enumerate(missing, start=n_before):
         settings.on_condition(str(condition), done, len(wanted))
-        store_predictions(target, condition, network.predict(cycles, condition, made))
+        store_predictions(target, condition, network.predict(listener.hear(condition)))
     settings.on_condition("done", len(wanted), len(wanted))
 
 
@@ -156,42 +165,21 @@ def _table_of_cycles(split: Split) -> pd.DataFrame:
 
 
 class _Network:
-    """A run's front-end and network on one device."""
+    """A run's network on one device."""
 
-    def __init__(self, run: TrainedRun, settings: MeasureSettings) -> None:
+    def __init__(self, run: TrainedRun, accelerator: str) -> None:
         try:
-            self._fabric = Fabric(accelerator=settings.accelerator, devices=1)
+            self._fabric = Fabric(accelerator=accelerator, devices=1)
         except (ValueError, RuntimeError) as error:
-            raise WrongUsageError(f"--accelerator {settings.accelerator}: {error}") from error
-        self._filter_bank = self._fabric.to_device(LogMelFilterBank(run.front_end))
+            raise WrongUsageError(f"--accelerator {accelerator}: {error}") from error
         self._network = self._fabric.to_device(run.network.eval())
-        self._sample_rate, self._crop = run.front_end.sample_rate, run.recipe.crop
-        self._enhancement = settings.enhancement
+        self._windows = run.recipe.crop.windows
 
-    def predict(
-        self, cycles: list[TestCycle], condition: Condition, made: Mapping[str, AbstractCorruption]
-    ) -> Float[ndarray, "cycle class"]:
-        """Class probabilities of all cycles under a condition."""
+    def predict(self, heard: HeardCycles) -> Float[ndarray, "cycle class"]:
+        """Class probabilities of all cycles."""
         rows = []
         with torch.inference_mode():
-            for first in range(0, len(cycles), BATCH_SIZE):
-                heard = [self._heard(each, condition, made) for each in cycles[first : first + BATCH_SIZE]]
-                owners = [index for index, windows in enumerate(heard) for _ in windows]
-                crops = np.stack([window for windows in heard for window in windows])
-                waveforms = self._fabric.to_device(torch.from_numpy(crops))
-                log_mel = torch.cat([self._filter_bank(part) for part in waveforms.split(FRONT_END_BATCH)])
-                found = self._network(log_mel).double().softmax(dim=-1).cpu().numpy()
-                rows.append(found if self._crop.windows is None else vote(found, owners, self._crop.windows))
-        return np.concatenate(rows)
-
-    def _heard(
-        self, cycle: TestCycle, condition: Condition, made: Mapping[str, AbstractCorruption]
-    ) -> list[Float[ndarray, " crop"]]:
-        """One cycle: corrupted, enhanced, then brought to the crop's length, or cut into windows of it."""
-        changed = cycle.sound.waveform
-        if condition.corruption != CLEAN:
-            name, noise_class = condition.corruption, condition.noise_class
-            generator = noise_generator(condition.noise_seed, name, noise_class, cycle.sound.cycle_id)
-            changed = made[name].corrupt(cycle.sound, condition.level, noise_class, generator)
-        changed = enhance(changed, self._sample_rate, self._enhancement)
-        return cycle.windows(changed, self._sample_rate, self._crop)
+            for part in torch.from_numpy(heard.log_mel).split(BATCH_SIZE):
+                rows.append(self._network(self._fabric.to_device(part)).double().softmax(dim=-1).cpu().numpy())
+        found = np.concatenate(rows)
+        return found if self._windows is None else vote(found, heard.owners.tolist(), self._windows)
