@@ -1,5 +1,6 @@
 """The front-end: waveforms -> standardised log-mel frames, as a module that exports with the network."""
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -29,6 +30,11 @@ MEL_SCALES = {"htk": HTK, "slaney": SLANEY}
 BAND_PASS_ORDER = 5
 """Of the Butterworth filter in front of the bands; Chang et al. 2022 have it so, from 100 to 1800 Hz."""
 
+LEVEL_BAND = (150.0, 2000.0)
+"""Hertz. Between heart sounds and rumble below, and what many stethoscopes no longer pass above."""
+FAINTEST = 1e-9
+"""The least mean energy that is brought to a level: below, there is nothing but the recorder's own noise, or silence."""
+
 KALDI_FLOOR = torch.finfo(torch.float32).eps
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 """AST, Gong et al. 2021: training statistics of AudioSet's log-mel values, released with the network."""
@@ -55,6 +61,10 @@ class FrontEnd(Settings):
     """Added before the logarithm; 0 raises what is below `log_floor` to it instead."""
     log_floor: float = Field(default=KALDI_FLOOR, gt=0)
     """The least energy where nothing is added; by default the smallest float32 step above 1, as in Kaldi."""
+    level: float | None = Field(default=None, gt=0)
+    """Mean energy of a band between the edges of `LEVEL_BAND` that every waveform is brought to, before the logarithm
+    and its offset; None leaves loudness as recorded. Breath sounds are faint: what a network trained on louder sounds
+    adds before the logarithm would else swallow most of what lies above some hundred hertz."""
     window: Literal["symmetric", "periodic"] = "symmetric"
     """Kind of the Hann window: symmetric as Kaldi has it, or periodic as librosa and torch have it."""
     mean: float = AUDIOSET_MEAN
@@ -99,7 +109,7 @@ class FrontEnd(Settings):
 
     def stated(self) -> dict[str, Any]:
         """The settings by which stored features are known: younger ones are named only where they change something."""
-        younger = ("mel_scale", "band_pass", "channels", "log_floor", "window")
+        younger = ("mel_scale", "band_pass", "channels", "log_floor", "window", "level")
         fields = type(self).model_fields
         return self.model_dump(exclude={name for name in younger if getattr(self, name) == fields[name].default})
 
@@ -170,7 +180,7 @@ class LogMelFilterBank(nn.Module):
             self.constant_q(waveform) if channel == "constant-q" else power @ self.get_buffer(f"{channel}_weights").T
             for channel in settings.channels
         ]
-        energies = torch.cat(parts, dim=-1)
+        energies = levelled(torch.cat(parts, dim=-1), settings)
         floored = energies + settings.log_offset if settings.log_offset else energies.clamp_min(settings.log_floor)
         return to_log_mel(floored, settings)
 
@@ -248,8 +258,20 @@ def to_log_mel(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) 
     return (energies.log() - front_end.mean) / front_end.scale
 
 
+def levelled(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
+    """Energies after the gain that brings them to the front-end's level; as they are where it has none."""
+    if front_end.level is None:
+        return energies
+    low, high = LEVEL_BAND
+    centres = band_centres(front_end)
+    counted = ((centres >= low) & (centres <= high)).to(energies)
+    mean = (energies * counted).mean(dim=(-2, -1), keepdim=True) / counted.mean()
+    return energies * (front_end.level / mean.clamp_min(FAINTEST))
+
+
+@lru_cache
 def band_centres(front_end: FrontEnd) -> Float[Tensor, " band"]:
-    """Frequency in hertz at which each band peaks, in the order of the features."""
+    """Frequency in hertz at which each band peaks, in the order of the features. Not to be written to."""
     return torch.cat([_centres(front_end, channel) for channel in front_end.channels])
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from add4rsc.audio.frontend import FrontEnd, levelled, to_energies, to_log_mel
 from add4rsc.augment.noise import NoiseMixer
 from add4rsc.augment.response import ResponseAugmentation, change_response
 
@@ -32,5 +34,16 @@ class Scene:
             draw: gives a fresh generator for each kind of change.
         """
         noisy = self.mixer.mix(log_mel, draw("noise"))
+        front_end = self.mixer.front_end
         views = [noisy, log_mel] if self.mixer.settings.twin else [noisy]
-        return [change_response(view, self.response, self.mixer.front_end, draw("response")) for view in views]
+        heard = [change_response(view, self.response, front_end, draw("response")) for view in views]
+        return [relevelled(view, front_end) for view in heard]
+
+
+def relevelled(log_mel: Float[Tensor, "time mel"], front_end: FrontEnd) -> Float[Tensor, "time mel"]:
+    """Frames at the front-end's level again, as it would bring the changed sound to it."""
+    if front_end.level is None:
+        return log_mel
+    energies = (to_energies(log_mel, front_end) - front_end.log_offset).clamp_min(0.0)
+    least = max(front_end.log_offset, torch.finfo(torch.float32).eps)
+    return to_log_mel(levelled(energies, front_end) + least, front_end)
