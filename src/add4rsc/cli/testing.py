@@ -22,11 +22,15 @@ def predict_and_score(
         list[str] | None,
         typer.Option(help="Do not tell it this: stethoscope, chest_location, sex, age_group; may be repeated."),
     ] = None,
+    recordings: Annotated[
+        str, typer.Option(metavar="TASK", help="Judge whole recordings by the network's windows: task-2-1 or task-2-2.")
+    ] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT...")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
     from add4rsc.engine.loading import load_run
+    from add4rsc.engine.recordings import predict_recordings
     from add4rsc.engine.testing import predict_test_subset
     from add4rsc.metrics.evaluation import evaluate
     from add4rsc.storage import write_json, write_text
@@ -34,9 +38,13 @@ def predict_and_score(
 
     hidden = GROUPS if without_metadata else tuple(hide or ())
     _check_known(hidden)
-    predictions = predict_test_subset(load_run(run), data_folder, split or None, hidden)
-    left_out = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
-    folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{left_out}"
+    if recordings:
+        _check_alone(split, hidden)
+        predictions, told = predict_recordings(load_run(run), data_folder, recordings), f"-{recordings}"
+    else:
+        predictions = predict_test_subset(load_run(run), data_folder, split or None, hidden)
+        told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
+    folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
     write_text(folder / "predictions.csv", predictions.table.to_csv(index=False))
@@ -45,6 +53,18 @@ def predict_and_score(
         print_json(result)
     else:
         print_evaluation(result, str(folder))
+
+
+def _check_alone(split: str, hidden: Sequence[str]) -> None:
+    """Let whole recordings be judged.
+
+    Raises:
+        WrongUsageError: if something is asked for that is of cycles alone.
+    """
+    from add4rsc.errors import WrongUsageError
+
+    if split or hidden:
+        raise WrongUsageError("--recordings judges the run's own test, by sound alone. Leave out --split and --hide.")
 
 
 def _check_known(hidden: Sequence[str]) -> None:

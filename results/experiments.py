@@ -1,0 +1,142 @@
+"""Train what docs/denoising.md tells of: one list, which can be stopped and goes on.
+
+Usage: python results/experiments.py --sprsound FOLDER --icbhi FOLDER [--only GROUP/NAME,...] [--shard I/N] [--out RUNS]
+
+Every seed of every experiment is a run folder, RUNS/GROUP/NAME/seed-N; finished ones are kept, a killed one goes on
+from its last epoch. Runs come in the order of the list, the first seed of everything in a group before the second.
+`--list` prints the names. What a group is for is said where it is made.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from add4rsc.engine.run import RunSettings, train
+from add4rsc.methods import recipes
+from add4rsc.recipe import change_recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network that is trained from several seeds."""
+
+    group: str
+    name: str
+    recipe: str
+    changes: dict[str, Any]
+    corpus: str = "sprsound"
+    joined_by: tuple[str, ...] = ()
+    """Corpora whose training cycles join."""
+    seeds: tuple[int, ...] = (1, 2)
+
+    @property
+    def path(self) -> str:
+        """GROUP/NAME."""
+        return f"{self.group}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form of the ADD layer, or none, as settings of a recipe."""
+
+    recipe: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+HEADS = {"n_heads": 4}
+BLOCKS = HEADS | {"n_blocks": 4}
+"""76 bands divide into 4 blocks of 19."""
+FORMS = {
+    "plain": Form("fine_tuning/mn04-robust"),
+    "fixed": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS}),
+    "paper": Form("add4rsc/mn04-robust", {"preset": "paper", "add": HEADS}),
+    "released": Form("add4rsc/mn04-robust", {"preset": "released-2025-08", "add": BLOCKS}),
+    "filter": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_attention": False, "loss_beta": 0.0}}),
+    "attention": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_filter": False, "loss_beta": 0.0}}),
+    "no-loss": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"loss_beta": 0.0}}),
+}
+"""Plain fine-tuning, and what stands in front of the same network."""
+
+SHORT: dict[str, Any] = {
+    "crop.duration": 2.0,
+    "drop_last": True,
+    "averaging.kind": "ema",
+    "averaging.decay": 0.99,
+    "response.probability": 0.3,
+}
+"""Cycles of 2 s, an average of the weights, and other stethoscopes for a third of the training cycles."""
+SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
+ICBHI = SHORT | {"task": "cycle-4", "split": "icbhi2017/official", "epochs": 6}
+NOISY = {"noise.probability": 0.7}
+CLEAN = {"noise.probability": 0.0}
+SCREENED, CLAIMED = (1, 2), (1, 2, 3, 4, 5)
+
+
+def list_experiments() -> list[Experiment]:
+    """All of them, in the order in which they are worth their time."""
+    found = [_form("sprsound-noisy", name, SPRSOUND | NOISY, "sprsound", CLAIMED) for name in ("plain", "fixed")]
+    found += [_form("icbhi-noisy", name, ICBHI | NOISY, "icbhi", CLAIMED) for name in ("plain", "fixed")]
+    others = [name for name in FORMS if name not in ("plain", "fixed")]
+    found += [_form("icbhi-noisy", name, ICBHI | NOISY, "icbhi", SCREENED) for name in others]
+    found += [_form("sprsound-clean", "plain", SPRSOUND | CLEAN, "sprsound", SCREENED)]
+    found += [_form("sprsound-noisy", name, SPRSOUND | NOISY, "sprsound", SCREENED) for name in others]
+    return found
+
+
+def _form(group: str, name: str, changes: dict[str, Any], corpus: str, seeds: tuple[int, ...]) -> Experiment:
+    form = FORMS[name]
+    options = {"options": form.options} if form.options else {}
+    return Experiment(group, name, form.recipe, changes | options, corpus, seeds=seeds)
+
+
+def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]:
+    """Every run of what was asked for: group by group, seed by seed."""
+    asked = [each for each in list_experiments() if not arguments.only or each.path in arguments.only]
+    for group in dict.fromkeys(each.group for each in asked):
+        members = [each for each in asked if each.group == group]
+        for seed in sorted({seed for each in members for seed in each.seeds}):
+            yield from ((each, seed) for each in members if seed in each.seeds)
+
+
+def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
+    """Train one seed, or go on with it; nothing where it is finished."""
+    corpora = {"sprsound": arguments.sprsound, "icbhi": arguments.icbhi}
+    settings = RunSettings(
+        corpora[experiment.corpus],
+        arguments.out / experiment.path / f"seed-{seed}",
+        accelerator="cpu",
+        resume=True,
+        more_data=tuple(corpora[name] for name in experiment.joined_by),
+    )
+    train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes), (seed,), settings)
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sprsound", type=Path, help="SPRSound 2022")
+    parser.add_argument("--icbhi", type=Path, help="ICBHI 2017, or a part of it")
+    parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
+    parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="experiments, by comma")
+    parser.add_argument("--shard", type=lambda text: tuple(map(int, text.split("/"))), default=(1, 1), metavar="I/N")
+    parser.add_argument("--list", action="store_true", help="print the names")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train this process' share of what is missing."""
+    arguments = parse()
+    if arguments.list:
+        sys.stdout.writelines(f"{each.path} {each.recipe} seeds {each.seeds}\n" for each in list_experiments())
+        return
+    index, n_shards = arguments.shard
+    for position, (experiment, seed) in enumerate(list_runs(arguments)):
+        if position % n_shards == index - 1:
+            run(experiment, seed, arguments)
+
+
+if __name__ == "__main__":
+    main()
