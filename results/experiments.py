@@ -10,7 +10,7 @@ from its last epoch. Runs come in the order of the list, the first seed of every
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +54,12 @@ FORMS = {
     "fixed": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS}),
     "paper": Form("add4rsc/mn04-robust", {"preset": "paper", "add": HEADS}),
     "released": Form("add4rsc/mn04-robust", {"preset": "released-2025-08", "add": BLOCKS}),
-    "filter": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_attention": False, "loss_beta": 0.0}}),
-    "attention": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_filter": False, "loss_beta": 0.0}}),
+    "filter": Form(
+        "add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_attention": False, "loss_beta": 0.0}}
+    ),
+    "attention": Form(
+        "add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"use_filter": False, "loss_beta": 0.0}}
+    ),
     "no-loss": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS | {"loss_beta": 0.0}}),
 }
 """Plain fine-tuning, and what stands in front of the same network."""
@@ -69,27 +73,39 @@ SHORT: dict[str, Any] = {
 }
 """Cycles of 2 s, an average of the weights, and other stethoscopes for a third of the training cycles."""
 SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
-ICBHI = SHORT | {"task": "cycle-4", "split": "icbhi2017/official", "epochs": 6}
+JOINT = SHORT | {
+    "task": "cycle-4",
+    "epochs": 4,
+    "noise.probability": 0.5,
+    "response.probability": 0.7,
+    "front_end.level": 0.1,
+}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
-SCREENED, CLAIMED = (1, 2), (1, 2, 3, 4, 5)
+CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
 def list_experiments() -> list[Experiment]:
     """All of them, in the order in which they are worth their time."""
-    found = [_form("sprsound-noisy", name, SPRSOUND | NOISY, "sprsound", CLAIMED) for name in ("plain", "fixed")]
-    found += [_form("icbhi-noisy", name, ICBHI | NOISY, "icbhi", CLAIMED) for name in ("plain", "fixed")]
     others = [name for name in FORMS if name not in ("plain", "fixed")]
-    found += [_form("icbhi-noisy", name, ICBHI | NOISY, "icbhi", SCREENED) for name in others]
-    found += [_form("sprsound-clean", "plain", SPRSOUND | CLEAN, "sprsound", SCREENED)]
-    found += [_form("sprsound-noisy", name, SPRSOUND | NOISY, "sprsound", SCREENED) for name in others]
-    return found
+    return [
+        _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
+        _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, SCREENED),
+        *(_joint(name, CLAIMED) for name in ("plain", "fixed")),
+        *(_joint(name, SCREENED) for name in others),
+        _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
+    ]
 
 
-def _form(group: str, name: str, changes: dict[str, Any], corpus: str, seeds: tuple[int, ...]) -> Experiment:
+def _joint(name: str, seeds: tuple[int, ...]) -> Experiment:
+    """Training on ICBHI's official training part and on SPRSound's, to be tested on both tests."""
+    return replace(_form("joint", name, JOINT, seeds), corpus="icbhi", joined_by=("sprsound",))
+
+
+def _form(group: str, name: str, changes: dict[str, Any], seeds: tuple[int, ...]) -> Experiment:
     form = FORMS[name]
     options = {"options": form.options} if form.options else {}
-    return Experiment(group, name, form.recipe, changes | options, corpus, seeds=seeds)
+    return Experiment(group, name, form.recipe, changes | options, seeds=seeds)
 
 
 def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]:
@@ -98,7 +114,8 @@ def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]
     for group in dict.fromkeys(each.group for each in asked):
         members = [each for each in asked if each.group == group]
         for seed in sorted({seed for each in members for seed in each.seeds}):
-            yield from ((each, seed) for each in members if seed in each.seeds)
+            if not arguments.seeds or seed in arguments.seeds:
+                yield from ((each, seed) for each in members if seed in each.seeds)
 
 
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
@@ -121,6 +138,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--icbhi", type=Path, help="ICBHI 2017, or a part of it")
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="experiments, by comma")
+    parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), default=(), help="these alone")
     parser.add_argument("--shard", type=lambda text: tuple(map(int, text.split("/"))), default=(1, 1), metavar="I/N")
     parser.add_argument("--list", action="store_true", help="print the names")
     return parser.parse_args()

@@ -33,7 +33,7 @@ BAND_PASS_ORDER = 5
 LEVEL_BAND = (150.0, 2000.0)
 """Hertz. Between heart sounds and rumble below, and what many stethoscopes no longer pass above."""
 FAINTEST = 1e-9
-"""The least mean energy that is brought to a level: below, there is nothing but the recorder's own noise, or silence."""
+"""The least mean energy that is brought to a level; below, there is nothing but the recorder itself, or silence."""
 
 KALDI_FLOOR = torch.finfo(torch.float32).eps
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974

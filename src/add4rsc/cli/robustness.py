@@ -53,7 +53,8 @@ def robustness(
     ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     keep_frames: Annotated[
-        bool, typer.Option("--keep-frames", help="Keep what is heard on disk, some 40 MB a condition, for further runs.")
+        bool,
+        typer.Option("--keep-frames", help="Keep what is heard on disk, some 40 MB a condition, for further runs."),
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Add what is missing to what was measured.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Measure everything anew.")] = False,

@@ -170,6 +170,6 @@ def fit_judge(
 
     def quality(strength: float) -> float:
         decisions = cross_val_predict(candidate(strength), pooled, labels, groups=patients, cv=folds)
-        return sprsound_score(labels, decisions).score
+        return sprsound_score(labels, np.asarray(decisions)).score
 
     return candidate(max(STRENGTHS, key=quality)).fit(pooled, labels)

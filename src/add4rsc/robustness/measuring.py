@@ -173,7 +173,7 @@ class _Network:
         except (ValueError, RuntimeError) as error:
             raise WrongUsageError(f"--accelerator {accelerator}: {error}") from error
         self._network = self._fabric.to_device(run.network.eval())
-        self._windows = run.recipe.crop.windows
+        self._rule = run.recipe.crop.windows
 
     def predict(self, heard: HeardCycles) -> Float[ndarray, "cycle class"]:
         """Class probabilities of all cycles."""
@@ -182,4 +182,4 @@ class _Network:
             for part in torch.from_numpy(heard.log_mel).split(BATCH_SIZE):
                 rows.append(self._network(self._fabric.to_device(part)).double().softmax(dim=-1).cpu().numpy())
         found = np.concatenate(rows)
-        return found if self._windows is None else vote(found, heard.owners.tolist(), self._windows)
+        return found if self._rule is None else vote(found, heard.owners.tolist(), self._rule)
