@@ -1,0 +1,105 @@
+"""Whole recordings judged by a network of their events."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from add4rsc.cli._app import app
+from add4rsc.datasets._sprsound_files import write_annotation
+from add4rsc.datasets.sprsound import PARTS
+from add4rsc.datasets.verification import Stretch
+from add4rsc.engine.recordings import LEAST_PROBABILITY, fit_judge, pool_windows
+from add4rsc.engine.run import RunSettings, train
+from add4rsc.errors import SplitError
+from add4rsc.methods import recipes
+from add4rsc.metrics.sprsound import sprsound_score
+from add4rsc.recipe import change_recipe
+
+N_TRAINING_PATIENTS = 8
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Recordings of 3 s in SPRSound's layout: noise where all is normal, a tone in it where there are wheezes."""
+    folder = tmp_path_factory.mktemp("recordings") / "corpus"
+    draw = np.random.default_rng(0)
+    for patient in range(N_TRAINING_PATIENTS + 3):
+        part = "train" if patient < N_TRAINING_PATIENTS else ("inter", "inter", "intra")[patient - N_TRAINING_PATIENTS]
+        audio, annotation = (folder / "BioCAS2022" / each for each in PARTS[part])
+        audio.mkdir(parents=True, exist_ok=True)
+        annotation.mkdir(parents=True, exist_ok=True)
+        for number, label in enumerate(("normal", "cas", "poor_quality")):
+            stem = f"9000{patient:04d}_5.0_0_p{number + 1}_{patient * 3 + number}"
+            waveform = 0.02 * draw.standard_normal(24_000)
+            if label == "cas":
+                waveform += 0.1 * np.sin(2 * np.pi * 500 * np.arange(24_000) / 8000)
+            soundfile.write(audio / f"{stem}.wav", waveform, 8000, subtype="PCM_16")
+            word = "wheeze" if label == "cas" else "normal"
+            events = [Stretch(0.2, 1.2, word), Stretch(1.4, 2.6, word)] if label != "poor_quality" else []
+            write_annotation(annotation / f"{stem}.json", label, events)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(corpus, tmp_path_factory, shared_home):
+    folder = tmp_path_factory.mktemp("run")
+    changes = {"epochs": 6, "task": "task-1-1", "crop.duration": 1.0, "batch_size": 8, "validation_share": 0.5}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ADD4RSC_HOME", str(shared_home))
+        recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
+        train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
+    return folder
+
+
+def test_windows_are_pooled_class_by_class():
+    windows = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [1.0, 0.0]])
+
+    def log_odds(value):
+        inside = min(max(value, LEAST_PROBABILITY), 1 - LEAST_PROBABILITY)
+        return np.log(inside) - np.log(1 - inside)
+
+    expected = []
+    for summary in (np.mean, max, lambda column: np.mean(sorted(column)[-3:])):
+        expected += [log_odds(summary(list(windows[:, label]))) for label in range(2)]
+    np.testing.assert_allclose(pool_windows(windows), expected)
+
+
+def test_the_judge_weighs_rare_classes_as_much_as_common_ones():
+    draw = np.random.default_rng(1)
+    labels = np.repeat([0, 1], [180, 20])
+    pooled = draw.standard_normal((200, 2)) + 1.5 * labels[:, None]
+    patients = [str(index % 20) for index in range(200)]
+    decisions = fit_judge(pooled, labels, patients).predict(pooled)
+    score = sprsound_score(labels, decisions)
+    assert min(score.sensitivity, score.specificity) > 0.75
+    with pytest.raises(SplitError, match="all of one class"):
+        fit_judge(pooled, np.zeros(200, dtype=int), patients)
+
+
+def test_test_recordings_are_judged_and_poor_quality_is_never_answered(run, corpus, feature_cache):
+    done = CliRunner().invoke(app, ["test", str(run), "--data-folder", str(corpus), "--recordings", "task-2-1"])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(run / "tested-on-sprsound2022-inter-task-2-1" / "predictions.csv")
+    assert sorted(table["label"]) == ["adventitious"] * 2 + ["normal"] * 2 + ["poor_quality"] * 2
+    assert (table["p_poor_quality"] == 0).all()
+    judged = table[table["label"] != "poor_quality"]
+    assert (judged["label"] == judged["decision"]).all()
+    assert set(table["patient"]) == {f"9000{N_TRAINING_PATIENTS + each:04d}" for each in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("extra", "told"),
+    [
+        (["--recordings", "task-1-2"], "one of events"),
+        (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
+        (["--recordings", "task-2-1", "--split", "sprsound2022/intra"], "Leave out --split"),
+    ],
+)
+def test_wrong_asks_are_told(run, corpus, feature_cache, extra, told):
+    done = CliRunner().invoke(app, ["test", str(run), "--data-folder", str(corpus), *extra])
+    assert done.exit_code != 0
+    assert done.exception is not None
+    with pytest.raises(type(done.exception), match=told):
+        raise done.exception
