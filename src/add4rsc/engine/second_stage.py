@@ -99,10 +99,8 @@ def _train_head(
         console.print(f"second stage: features of {len(data.train.labels)} training cycles")
     looks = _Looks(fabric, network, seed, folder, settings.n_workers)
     stored = _store_all(looks, recipe, data)
-    own, own_settings = (
-        _recipe_of_head(recipe, network.head_training()),
-        replace(settings, folder=folder / "checkpoint"),
-    )
+    own = _recipe_of_head(recipe, network.head_training())
+    own_settings = replace(settings, folder=folder / "checkpoint")
     head = copy.deepcopy(network.head()).requires_grad_()
     state = fit(fabric, own, stored, seed, own_settings, lambda: StoredFeaturesHead(head))
     state.module.load_state_dict(load_tensors(own_settings.folder / chosen_file(own.selection))[0])
