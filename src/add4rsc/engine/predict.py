@@ -129,7 +129,7 @@ def _at(indices: Int[torch.Tensor, " batch"], groups: Groups, fabric: Fabric) ->
 
 
 def _gather(
-    fabric: Fabric, indices: Sequence[Int[ndarray, " batch"]], values: Sequence[Float[ndarray, "batch ..."]]
+    fabric: Fabric, indices: Sequence[Int[ndarray, " _"]], values: Sequence[Float[ndarray, "_ ..."]]
 ) -> Float[ndarray, "row ..."]:
     """Put the rows of all processes in order."""
     local = (np.concatenate(indices), np.concatenate(values)) if indices else None
