@@ -1,11 +1,12 @@
 """Copy what a finished run found into this folder, with the command that made it.
 
 Usage: python results/collect.py RUN_FOLDER DATASET/TASK/TEST/METHOD "add4rsc train ..." [--task TASK]
-       python results/collect.py BENCHMARK_FOLDER DATASET/TASK/TEST "add4rsc benchmark ..."
+       python results/collect.py BENCHMARK_FOLDER DATASET/TASK/TEST "add4rsc benchmark ..." [--join]
 
-A folder of `add4rsc benchmark` is copied row by row, and its table beside the rows. With --task, the predictions are
-first read as those of a coarser task of the same corpus. A run of several seeds gets its ensemble too: the mean of
-their probabilities.
+A folder of `add4rsc benchmark` is copied row by row, and its table beside the rows. With --join, its rows join those of
+the table that is there, or take their places, and all are ranked anew from their stored predictions, which takes
+minutes. With --task, the predictions are first read as those of a coarser task of the same corpus. A run of several
+seeds gets its ensemble too: the mean of their probabilities.
 """
 
 import argparse
@@ -13,12 +14,16 @@ import json
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from add4rsc.cli._coarse import read_as
+from add4rsc.engine.benchmarking import Entry
 from add4rsc.engine.summary import summarise_seeds
 from add4rsc.metrics.evaluation import evaluate
 from add4rsc.metrics.runs import mean_probabilities, read_run
 from add4rsc.predictions import Predictions, read_predictions
+from add4rsc.report.evidence import read_evidence
+from add4rsc.report.leaderboard import WRITERS, make_leaderboard
 from add4rsc.storage import write_json, write_text
 
 TABLE = "benchmark.json"
@@ -43,14 +48,48 @@ def collect(run: Path, destination: Path, command: str, task: str | None) -> Non
     write_text(destination / "command.txt", command + "\n")
 
 
-def collect_benchmark(folder: Path, place: Path, command: str) -> None:
-    """Copy every finished row of a benchmark, and its table; rows of other benchmarks on the same test stay."""
+def collect_benchmark(folder: Path, place: Path, command: str, *, joins: bool) -> None:
+    """Copy every finished row of a benchmark over what its place held, and the table; other rows stay."""
     table = json.loads((folder / TABLE).read_text())
     for row in table["ranking"]:
-        name = row["recipe"].replace("/", "-")
+        name = folder_of(row)
+        shutil.rmtree(place / name, ignore_errors=True)  # a file of an older run would count for the new one
         collect(folder / name, place / name, command, None)
     place.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / TABLE, place / TABLE)
+    if joins:
+        rank_anew(table, place)
+    else:
+        shutil.copyfile(folder / TABLE, place / TABLE)
+
+
+def folder_of(row: dict[str, Any]) -> str:
+    """Where the runs of a row of a ranking are."""
+    return row["recipe"].replace("/", "-")
+
+
+def rank_anew(table: dict[str, Any], place: Path) -> None:
+    """Rank the rows of a table and those of the one that is there; what both have is the new one's."""
+    there = json.loads((place / TABLE).read_text())
+    entries = {row["recipe"]: entry_of(row, each, place) for each in (there, table) for row in each["ranking"]}
+    evidence = read_evidence([Path(entry.folder) for entry in entries.values()])
+    board = make_leaderboard(list(entries.values()), evidence, there["title"])
+    write_text(place / TABLE, WRITERS["json"](board))
+
+
+def entry_of(row: dict[str, Any], table: dict[str, Any], place: Path) -> Entry:
+    """A row of a table as the benchmark had it."""
+    deviations = (each["deviation"] for each in table["deviations"] if each["recipe"] == row["recipe"])
+    return Entry(
+        row["recipe"],
+        row["recipe"].split("/")[0],
+        str(place / folder_of(row)),
+        row["n_parameters"],
+        row["n_learning"],
+        row["training_seconds"],
+        row["latency_ms"] / 1000,
+        tuple(deviations),
+        row["reported"],
+    )
 
 
 def write_scored(folder: Path, predictions: Predictions) -> None:
@@ -76,6 +115,8 @@ if __name__ == "__main__":
     parser.add_argument("place")
     parser.add_argument("command")
     parser.add_argument("--task")
+    parser.add_argument("--join", action="store_true")
     arguments = parser.parse_args()
-    take = collect_benchmark if (arguments.run / TABLE).exists() else partial(collect, task=arguments.task)
+    is_benchmark = (arguments.run / TABLE).exists()
+    take = partial(collect_benchmark, joins=arguments.join) if is_benchmark else partial(collect, task=arguments.task)
     take(arguments.run, Path(__file__).parent / arguments.place, arguments.command)

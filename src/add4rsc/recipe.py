@@ -81,6 +81,18 @@ class DeviceFineTuning(Settings):
     learning_rate: float = Field(gt=0)
 
 
+class HeadTraining(Settings):
+    """How the head of a method of two stages learns, once its parts are chosen (`add4rsc.engine.second_stage`)."""
+
+    epochs: int = Field(default=100, gt=0)
+    batch_size: int = Field(default=8, gt=0)
+    optimiser: Optimiser = Optimiser(name="adamw", learning_rate=1e-3, weight_decay=1e-4, decay_all=True)
+    schedule: Schedule = Schedule()
+    augmented: bool = False
+    """Store the features of the training cycles as one look with augmentation finds them, not of the cycles as they
+    are."""
+
+
 class Reported(Settings):
     """What the paper printed, as fractions."""
 

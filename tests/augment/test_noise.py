@@ -9,6 +9,7 @@ from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank, band_centres, mel
 from add4rsc.augment.noise import (
     NoiseAugmentation,
     NoiseMixer,
+    _bursts,
     _speckle,
     emphasis,
     make_noise,
@@ -124,3 +125,12 @@ def test_same_draw_gives_the_same_noise_and_the_cycle_stays():
     assert torch.equal(mixer.mix(cycle, generator(1)), mixer.mix(cycle, generator(1)))
     assert not torch.equal(mixer.mix(cycle, generator(1)), mixer.mix(cycle, generator(2)))
     assert torch.equal(cycle, before)
+
+
+def test_bursts_may_all_begin_behind_the_end_of_a_short_cycle():
+    """A clock of up to 1.5 s, and cycles of a quarter of a second: then there is the floor alone."""
+    n_frames = round(0.25 / (FRONT_END.frame_shift_ms / 1000))
+    courses = [_bursts(n_frames, FRONT_END, generator(seed)) for seed in range(50)]
+    assert all(course.shape == (n_frames,) and course.isfinite().all() for course in courses)
+    assert any(course.unique().numel() == 1 for course in courses)
+    assert any(course.unique().numel() > 1 for course in courses)

@@ -13,7 +13,7 @@ from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.features import prepare_features
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
-from add4rsc.methods._base import AbstractMethod, Batch, read_options
+from add4rsc.methods._base import AbstractMethod, AbstractTwoStageMethod, Batch, Losses, read_options
 from add4rsc.terms import CYCLE_CLASSES, GROUPS, N_STETHOSCOPE_CODES, Settings
 
 N_CLASSES = 4
@@ -58,9 +58,17 @@ def noise(generator: torch.Generator, n_cycles: int = 4, n_frames: int = 60) -> 
     return Batch(log_mel, number % N_CLASSES, second=second, groups=groups, progress=0.3)
 
 
+def losses_of(network: AbstractMethod, batch: Batch, generator: torch.Generator) -> Losses:
+    """The terms of a step; of a method of two stages those of both."""
+    losses = network.losses(batch, generator)
+    if isinstance(network, AbstractTwoStageMethod):
+        losses |= network.head().losses(network.features(batch.log_mel).detach(), batch.labels)
+    return losses
+
+
 def step(network: AbstractMethod, optimiser: torch.optim.Optimizer, batch: Batch, seed: int) -> float:
     optimiser.zero_grad()
-    losses = network.losses(batch, torch.Generator().manual_seed(seed))
+    losses = losses_of(network, batch, torch.Generator().manual_seed(seed))
     total = torch.stack(list(losses.values())).sum(dim=0).mean()
     total.backward()
     optimiser.step()
@@ -79,7 +87,7 @@ def test_gives_finite_logits_of_every_class(name, options, generator):
 @every_variant
 def test_losses_are_named_and_one_a_cycle(name, options, generator):
     network, batch = build(name, options), noise(generator)
-    losses = network.losses(batch, generator)
+    losses = losses_of(network, batch, generator)
     assert "classification" in losses
     for term in losses.values():
         assert term.shape == (4,)
@@ -90,7 +98,7 @@ def test_losses_are_named_and_one_a_cycle(name, options, generator):
 @every_variant
 def test_losses_do_without_groups_and_without_a_second_view(name, options, generator):
     network, batch = build(name, options), noise(generator)
-    losses = network.losses(Batch(batch.log_mel, batch.labels), generator)
+    losses = losses_of(network, Batch(batch.log_mel, batch.labels), generator)
     assert "classification" in losses
     assert all(term.shape == (4,) and term.isfinite().all() for term in losses.values())
 

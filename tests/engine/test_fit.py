@@ -10,10 +10,12 @@ from torch.nn import functional
 
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.checkpoint import load_tensors
-from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, fit, selection_scores
+from add4rsc.engine.choice import selection_scores
+from add4rsc.engine.fit import FitSettings, fit
 from add4rsc.engine.model import build_method
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.run import resolve_recipe
+from add4rsc.engine.subsets import LabelledFeatures, TrainingData
 from add4rsc.errors import DivergedError, SplitError
 from add4rsc.protocol.selection import Selection
 from add4rsc.protocol.split import make_split

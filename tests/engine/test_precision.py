@@ -12,10 +12,11 @@ from lightning_fabric import Fabric
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.checkpoint import TrainingState, load_tensors
 from add4rsc.engine.features import FeatureStore
-from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, fit
+from add4rsc.engine.fit import FitSettings, fit
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.processes import LeavingInputs, build_fabric, precision_of, tell_precision, unscaled_half_precision
 from add4rsc.engine.run import resolve_recipe
+from add4rsc.engine.subsets import LabelledFeatures, TrainingData
 from add4rsc.protocol.split import make_split
 
 TINY = 1e-9

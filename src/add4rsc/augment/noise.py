@@ -156,7 +156,8 @@ def _bursts(n_frames: int, front_end: FrontEnd, generator: Generator) -> Float[T
     """Clicks, knocks and bangs: each starts at once and dies away; at random or like a clock."""
     shift = front_end.frame_shift_ms / 1000
     period = 0.1 * 15 ** uniform(generator) / shift
-    starts = torch.arange(uniform(generator) * period, n_frames, period)
+    first = uniform(generator) * period
+    starts = torch.arange(first, max(first, n_frames), period)  # none where the first lies behind the end
     if uniform(generator) < 0.5:
         starts = torch.rand(len(starts) + 1, generator=generator) * n_frames
     decay = 60 / (0.03 * 15 ** uniform(generator)) * shift  # dB a frame: 60 dB in 0.03 to 0.45 s

@@ -17,14 +17,16 @@ from numpy import ndarray
 from torch import nn
 
 from add4rsc.engine.checkpoint import TrainingState, load_tensors, save_tensors
+from add4rsc.engine.choice import chosen_epoch, chosen_file
 from add4rsc.engine.decision import OFFSET, add_offset
 from add4rsc.engine.features import FeatureStore, cache_folder, prepare_windows
-from add4rsc.engine.fit import FitSettings, LabelledFeatures, TrainingData, chosen_epoch, chosen_file, fit
+from add4rsc.engine.fit import FitSettings, fit
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.model import MODEL
 from add4rsc.engine.predict import known_groups, predict_probabilities
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.progress import console
+from add4rsc.engine.subsets import LabelledFeatures, TrainingData
 from add4rsc.protocol.selection import Selection
 from add4rsc.protocol.split import Split
 from add4rsc.recipe import Recipe

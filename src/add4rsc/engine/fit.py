@@ -1,20 +1,19 @@
 """The one training loop."""
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning_fabric import Fabric
 from lightning_fabric.wrappers import _FabricModule  # pyright: ignore[reportPrivateUsage]
-from numpy import ndarray
+from torch import nn
 
-from add4rsc.augment.scene import Scene
 from add4rsc.engine.batches import (
     CycleFeatures,
     batch_indices,
@@ -24,8 +23,8 @@ from add4rsc.engine.batches import (
     process_share,
     seeded,
 )
-from add4rsc.engine.checkpoint import TrainingState, load_state, save_state, save_tensors
-from add4rsc.engine.features import FeatureStore
+from add4rsc.engine.checkpoint import TrainingState, load_state, save_state
+from add4rsc.engine.choice import check_selection, evaluate, keep_chosen
 from add4rsc.engine.model import build_method
 from add4rsc.engine.normalisation import share_batch_norm
 from add4rsc.engine.optimise import (
@@ -36,38 +35,14 @@ from add4rsc.engine.optimise import (
     set_learning_rate,
     sharpest_nearby,
 )
-from add4rsc.engine.predict import predict_probabilities
 from add4rsc.engine.progress import TrainingProgress
 from add4rsc.engine.steps import STEPS, StepLog, describe_gradient
-from add4rsc.errors import DivergedError, SplitError, WrongUsageError
-from add4rsc.methods._base import AbstractPreparedMethod, Batch, TrainingCycles
-from add4rsc.metrics.icbhi import icbhi_score
-from add4rsc.protocol.selection import Selection, select_epoch
+from add4rsc.engine.subsets import LabelledFeatures, TrainingData
+from add4rsc.errors import DivergedError, WrongUsageError
+from add4rsc.methods._base import AbstractPreparedMethod, AbstractTwoStageMethod, Batch, TrainingCycles
 from add4rsc.recipe import Recipe
 
 STATE_FILE = "state.safetensors"
-
-
-@dataclass(frozen=True)
-class LabelledFeatures:
-    """Features and labels of one subset."""
-
-    store: FeatureStore
-    labels: Int[ndarray, " cycle"]
-    groups: dict[str, Int[torch.Tensor, " cycle"]] = field(default_factory=dict)
-    """Codes of what is known of the recordings (`Batch.groups`)."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The three subsets; `validation` may be empty."""
-
-    classes: tuple[str, ...]
-    train: LabelledFeatures
-    validation: LabelledFeatures
-    test: LabelledFeatures
-    scene: Scene | None = None
-    """Among what, and with what, the training cycles are heard."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +54,26 @@ class FitSettings:
     show_progress: bool = True
 
 
-def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings: FitSettings) -> TrainingState:
+def fit(
+    fabric: Fabric,
+    recipe: Recipe,
+    data: TrainingData,
+    seed: int,
+    settings: FitSettings,
+    build: Callable[[], nn.Module] | None = None,
+) -> TrainingState:
     """Train to the last epoch, from the checkpoint in the folder if there is one.
 
     After every epoch the folder holds a checkpoint and, for each rule of selection that the recipe uses, the weights
     that it would choose by now. Seed and epoch decide everything, so a resumed run ends as an uninterrupted one.
+
+    Args:
+        fabric: of the run.
+        recipe: how to train.
+        data: on what.
+        seed: of every draw.
+        settings: what does not change the result.
+        build: makes the network that learns; None makes the recipe's.
 
     Raises:
         WrongUsageError: if the batches cannot be divided among the processes.
@@ -91,13 +81,11 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
         DivergedError: if the loss is no longer a number.
         StorageError: if a checkpoint cannot be written; the previous one stays good.
     """
-    if recipe.batch_size % fabric.world_size:
-        raise WrongUsageError(
-            f"Batches of {recipe.batch_size} cycles cannot be divided among {fabric.world_size} devices. "
-            "Use --set batch_size= with a multiple of --devices."
-        )
-    _check_selection(recipe, data)
-    state, model, optimiser = _prepare(fabric, recipe, data, seed, settings.folder)
+    _check_division(fabric, recipe.batch_size, "Use --set batch_size= with a multiple of --devices.")
+    check_selection(recipe, data)
+    is_fresh = not (settings.folder / STATE_FILE).exists()
+    build = build or partial(build_method, recipe, len(data.classes), pretrained=is_fresh)
+    state, model, optimiser = _prepare(fabric, recipe, data, seed, settings.folder, build)
     n_steps = len(batch_indices(range(len(data.train.labels)), recipe))
     done = len(state.history)
     shown = settings.show_progress and fabric.is_global_zero
@@ -110,7 +98,7 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
             )
             if fabric.is_global_zero:
                 log.save()
-            scores = _evaluate(fabric, recipe, state, data, settings)
+            scores = evaluate(fabric, recipe, state.evaluated, data, settings.n_workers)
             row = {"epoch": epoch + 1.0, "learning_rate": optimiser.param_groups[0]["lr"], **losses, **scores}
             state.history.append(row | {"seconds": time.monotonic() - began})
             _save(fabric, recipe, state, settings.folder)
@@ -118,24 +106,25 @@ def fit(fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, settings:
     return state
 
 
-def _check_selection(recipe: Recipe, data: TrainingData) -> None:
-    """Raise SplitError if a rule of selection looks at a subset that has no score."""
-    looked_at = {Selection.VALIDATION: data.validation, Selection.TEST: data.test}
-    for rule in recipe.selections:
-        if rule in looked_at and len(np.unique(looked_at[rule].labels == 0)) < 2:
-            raise SplitError(
-                f"The {rule.value} cycles are all normal, or all abnormal, so no epoch can be chosen on them. "
-                "Try other patients (--set validation_seed=1), a larger validation_share, or --set selection=last."
-            )
+def _check_division(fabric: Fabric, batch_size: int, remedy: str) -> None:
+    """Raise WrongUsageError if batches cannot be divided among the processes."""
+    if batch_size % fabric.world_size:
+        raise WrongUsageError(
+            f"Batches of {batch_size} cycles cannot be divided among {fabric.world_size} devices. {remedy}"
+        )
 
 
 def _prepare(
-    fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, folder: Path
+    fabric: Fabric, recipe: Recipe, data: TrainingData, seed: int, folder: Path, build: Callable[[], nn.Module]
 ) -> tuple[TrainingState, _FabricModule, torch.optim.Optimizer]:
     """Network and optimiser, fresh or from the folder's checkpoint, set up for the device."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = build_method(recipe, len(data.classes), pretrained=not (folder / STATE_FILE).exists())
+        module = build()
+    if isinstance(module, AbstractTwoStageMethod):
+        remedy = "Give the second stage, in the method's options, a batch_size that is a multiple of --devices."
+        _check_division(fabric, module.head_training().batch_size, remedy)
+        module.head().requires_grad_(requires_grad=False)  # it rests in this stage
     if fabric.world_size > 1:
         share_batch_norm(module)
     raw_optimiser = build_optimiser(module, recipe.optimiser)
@@ -301,54 +290,10 @@ def _private_randomness(seed: int) -> Iterator[None]:
         yield
 
 
-def _evaluate(
-    fabric: Fabric, recipe: Recipe, state: TrainingState, data: TrainingData, settings: FitSettings
-) -> dict[str, float]:
-    """Scores of this epoch on validation patients, and on the test set only if a rule of the recipe looks at it."""
-    subsets = {"validation": data.validation}
-    if Selection.TEST in recipe.selections:
-        subsets["test"] = data.test
-    scores = {}
-    for name, subset in subsets.items():
-        if not len(subset.labels):
-            continue
-        probabilities = predict_probabilities(
-            fabric, state.evaluated, subset.store, groups=subset.groups, n_workers=settings.n_workers
-        )
-        result = icbhi_score(subset.labels, probabilities.argmax(axis=1))
-        chosen = np.take_along_axis(probabilities, subset.labels[:, None], axis=1)
-        scores |= {
-            f"{name}_loss": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
-            f"{name}_specificity": result.specificity,
-            f"{name}_sensitivity": result.sensitivity,
-            f"{name}_score": result.score,
-        }
-    return scores
-
-
-def selection_scores(history: Sequence[dict[str, float]], selection: Selection) -> list[float]:
-    """The score of every epoch that a rule of selection looks at."""
-    return [row.get(f"{selection.value}_score", math.nan) for row in history]
-
-
-def chosen_epoch(history: Sequence[dict[str, float]], selection: Selection, recipe: Recipe) -> int:
-    """Index of the epoch that a rule of selection chooses among those so far."""
-    sensitivities = [row.get(f"{selection.value}_sensitivity", math.nan) for row in history]
-    return select_epoch(selection_scores(history, selection), selection, sensitivities, recipe.least_sensitivity)
-
-
-def chosen_file(selection: Selection) -> str:
-    """Name of the file in the checkpoint folder that holds the weights which a rule chose."""
-    return f"chosen-{selection.value}.safetensors"
-
-
 def _save(fabric: Fabric, recipe: Recipe, state: TrainingState, folder: Path) -> None:
     """Write the weights that each rule would choose now, then the checkpoint: a crash between the two is harmless."""
     if fabric.is_global_zero:
-        latest = len(state.history) - 1
-        for rule in recipe.selections:
-            if chosen_epoch(state.history, rule, recipe) == latest:
-                save_tensors(folder / chosen_file(rule), state.evaluated.state_dict(), {})
+        keep_chosen(recipe, state, folder)
         save_state(folder / STATE_FILE, state, dict(fabric.strategy.precision.state_dict()))
     fabric.barrier()
 

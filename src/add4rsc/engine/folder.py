@@ -13,6 +13,10 @@ VALIDATION = "validation.csv"
 """Predictions of the validation patients, by the weights that were chosen: what may be tuned on is in this table."""
 
 
+SECOND_STAGE = "second-stage-*"
+"""Stored features and checkpoint of the second stage of a method of two, by the rule of selection."""
+
+
 def claim_folder(folder: Path, recipe: Recipe, seeds: Sequence[int], *, resume: bool, overwrite: bool) -> None:
     """Make the run folder ours, or say why not; writes `recipe.json`, and the seeds to `run.json`.
 
@@ -66,14 +70,14 @@ def _differences(folder: Path, recipe: Recipe, seeds: Sequence[int]) -> list[str
 
 def _clear(folder: Path) -> None:
     """Delete what a run has written, and nothing else."""
-    of_devices = ("device-*/**/*.safetensors", "device-*/**/*.csv")
-    for pattern in ("checkpoint/*.safetensors", "*.json", "*.csv", "model.safetensors", *of_devices):
+    inner = [f"{part}/**/*.{kind}" for part in ("device-*", SECOND_STAGE) for kind in ("safetensors", "csv", "npy")]
+    for pattern in ("checkpoint/*.safetensors", "*.json", "*.csv", "model.safetensors", *inner):
         _remove(folder, pattern)
 
 
 def _remove_unfinished(folder: Path) -> None:
     """Delete what a killed process was writing: files under the temporary names of `write_atomically`."""
-    for place in ("", "checkpoint/", "device-*/**/"):
+    for place in ("", "checkpoint/", "device-*/**/", f"{SECOND_STAGE}/**/"):
         _remove(folder, f"{place}.*.{'?' * 32}")
 
 

@@ -1,6 +1,6 @@
 """Network and cycles -> predictions."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from lightning_fabric import Fabric
 from numpy import ndarray
-from torch import nn
+from torch import Tensor, nn
 
 from add4rsc.audio.windows import vote
 from add4rsc.engine.batches import NO_AUGMENTATION, CycleFeatures, load_batches
 from add4rsc.engine.features import FeatureStore
-from add4rsc.methods._base import AbstractInformedMethod
+from add4rsc.methods._base import AbstractInformedMethod, AbstractTwoStageMethod
 from add4rsc.predictions import Predictions
 from add4rsc.protocol.groups import group_codes
 from add4rsc.terms import RespiratoryCycle, Task
@@ -54,21 +54,65 @@ def predict_probabilities(
         n_workers: further processes that load batches.
     """
     told = _of_rows(groups, store) if groups and isinstance(model, AbstractInformedMethod) else None
-    mine = list(range(fabric.global_rank, len(store), fabric.world_size))
+
+    def logits(log_mel: Tensor, indices: Tensor) -> Tensor:
+        return model(log_mel) if told is None else model(log_mel, _at(indices, told, fabric))
+
+    cycles = CycleFeatures(store, NO_AUGMENTATION, seed=0)
+    found = compute_rows(fabric, model, logits, cycles, batch_size=batch_size, n_workers=n_workers)
+    probabilities = _softmax(found)
+    return probabilities if store.windows is None else vote(probabilities, *store.windows)
+
+
+def part_probabilities(
+    fabric: Fabric, model: AbstractTwoStageMethod, store: FeatureStore, *, n_workers: int = 0
+) -> Float[ndarray, "part cycle class"]:
+    """What every part of a network says by itself, as `predict_probabilities` has it of the whole."""
+
+    def logits(log_mel: Tensor, _: Tensor) -> Tensor:
+        return model.part_logits(log_mel)
+
+    found = compute_rows(fabric, model, logits, CycleFeatures(store, NO_AUGMENTATION, seed=0), n_workers=n_workers)
+    of_parts = [_softmax(found[:, part]) for part in range(found.shape[1])]
+    return np.stack([each if store.windows is None else vote(each, *store.windows) for each in of_parts])
+
+
+def _softmax(logits: Float[ndarray, "row class"]) -> Float[ndarray, "row class"]:
+    return torch.from_numpy(logits).double().softmax(dim=-1).numpy()
+
+
+def compute_rows(
+    fabric: Fabric,
+    model: nn.Module,
+    compute: Callable[[Tensor, Tensor], Tensor],
+    cycles: CycleFeatures,
+    *,
+    batch_size: int = 64,
+    n_workers: int = 0,
+) -> Float[ndarray, "row ..."]:
+    """What a network finds in every row of a store, computed by all processes, each row once; the same in all of them.
+
+    Args:
+        fabric: of the run.
+        model: the network; in evaluation mode meanwhile, and without gradients.
+        compute: from log-mel frames and the indices of their rows to what is found, in single precision or wider.
+        cycles: the rows, with or without augmentation.
+        batch_size: rows in one pass.
+        n_workers: further processes that load batches.
+    """
+    mine = list(range(fabric.global_rank, len(cycles), fabric.world_size))
     batches = [mine[first : first + batch_size] for first in range(0, len(mine), batch_size)]
     was_training = model.training
     model.eval()
-    rows = []
+    indices, values = [], []
     with torch.inference_mode():
-        for indices, features in load_batches(CycleFeatures(store, NO_AUGMENTATION, seed=0), batches, n_workers):
+        for rows, features in load_batches(cycles, batches, n_workers):
             with fabric.autocast():
-                log_mel = fabric.to_device(features["log_mel"])
-                logits = model(log_mel) if told is None else model(log_mel, _at(indices, told, fabric))
-            probabilities = logits.double().softmax(dim=-1).cpu()
-            rows.append(torch.cat([indices[:, None].double(), probabilities], dim=1))
+                found = compute(fabric.to_device(features["log_mel"]), rows)
+            indices.append(rows.numpy())
+            values.append(found.float().cpu().numpy())
     model.train(was_training)
-    found = _gather(fabric, rows, len(store))
-    return found if store.windows is None else vote(found, *store.windows)
+    return _gather(fabric, indices, values)
 
 
 def _of_rows(groups: Groups, store: FeatureStore) -> Groups:
@@ -84,18 +128,20 @@ def _at(indices: Int[torch.Tensor, " batch"], groups: Groups, fabric: Fabric) ->
     return {name: fabric.to_device(codes[indices]) for name, codes in groups.items()}
 
 
-def _gather(fabric: Fabric, rows: list[torch.Tensor], n_cycles: int) -> Float[ndarray, "cycle class"]:
-    """Put the rows of all processes in order; the first column is the cycle's index."""
-    local = torch.cat(rows).numpy() if rows else np.zeros((0, 1))
-    parts: list[ndarray | None] = [local]
+def _gather(
+    fabric: Fabric, indices: Sequence[Int[ndarray, " _"]], values: Sequence[Float[ndarray, "_ ..."]]
+) -> Float[ndarray, "row ..."]:
+    """Put the rows of all processes in order."""
+    local = (np.concatenate(indices), np.concatenate(values)) if indices else None
+    parts = [local]
     if fabric.world_size > 1:
         parts = [None] * fabric.world_size
         torch.distributed.all_gather_object(parts, local)
-    filled = [part for part in parts if part is not None and len(part)]
-    table = np.concatenate(filled) if filled else np.zeros((0, 1))
-    ordered = np.empty((n_cycles, table.shape[1] - 1))
-    ordered[table[:, 0].astype(int)] = table[:, 1:]
-    return ordered
+    filled = [part for part in parts if part is not None]
+    if not filled:
+        return np.zeros((0, 1))
+    order = np.concatenate([rows for rows, _ in filled]).argsort()
+    return np.concatenate([found for _, found in filled])[order]
 
 
 def to_predictions(

@@ -11,12 +11,12 @@ from add4rsc.audio.frontend import FrontEnd
 from add4rsc.augment.noise import NoiseMixer
 from add4rsc.augment.scene import Scene
 from add4rsc.engine.features import ChangedCopy, FeatureStore, cache_folder, prepare_features
-from add4rsc.engine.fit import LabelledFeatures, TrainingData
 from add4rsc.engine.joining import append_joined, joined_cycles
 from add4rsc.engine.model import resolve_front_end
 from add4rsc.engine.noise import prepare_noise
 from add4rsc.engine.predict import known_groups
 from add4rsc.engine.progress import counting_line
+from add4rsc.engine.subsets import LabelledFeatures, TrainingData
 from add4rsc.engine.windows import split_cycles, split_windows
 from add4rsc.protocol.groups import UNKNOWN
 from add4rsc.protocol.split import Split

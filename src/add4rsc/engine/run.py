@@ -16,11 +16,11 @@ from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.checkpoint import TrainingState, load_tensors, save_tensors
+from add4rsc.engine.checkpoint import TrainingState, save_tensors
 from add4rsc.engine.correction import correct_split
 from add4rsc.engine.decision import OFFSET, best_offset, shift_normal
 from add4rsc.engine.devices import DeviceNetwork, SharedTraining, fine_tune_devices, predict_by_devices
-from add4rsc.engine.fit import FitSettings, TrainingData, chosen_epoch, chosen_file, fit
+from add4rsc.engine.fit import FitSettings, fit
 from add4rsc.engine.folder import PREDICTIONS, RUN, SUMMARY, VALIDATION, claim_folder
 from add4rsc.engine.memory import keep_freed_memory
 from add4rsc.engine.model import resolve_front_end
@@ -36,8 +36,12 @@ from add4rsc.engine.processes import (
 )
 from add4rsc.engine.progress import console
 from add4rsc.engine.provenance import describe_environment
+from add4rsc.engine.second_stage import Course, finish_stages
+from add4rsc.engine.subsets import TrainingData
 from add4rsc.engine.summary import summarise_seeds
 from add4rsc.errors import RecipeError
+from add4rsc.methods import methods
+from add4rsc.methods._base import AbstractTwoStageMethod
 from add4rsc.metrics.selections import evaluate_run, other_table
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.protocol.corpora import join_training
@@ -100,8 +104,14 @@ def resolve_recipe(recipe: Recipe, dataset: AbstractDataset) -> Recipe:
     """The recipe with every default that depends on the corpus or the backbone filled in.
 
     Raises:
-        RecipeError: if the corpus has no such task, or the rule of selection has nothing to look at.
+        RecipeError: if the corpus has no such task, the rule of selection has nothing to look at, or the method cannot
+            be fine-tuned for stethoscopes.
     """
+    if recipe.device_fine_tuning and issubclass(methods.get(recipe.method), AbstractTwoStageMethod):
+        raise RecipeError(
+            f"Method '{recipe.method}' learns in two stages, and cannot go on for single stethoscopes. "
+            "Use --set device_fine_tuning=null."
+        )
     task = recipe.task or next(iter(dataset.tasks))
     if task not in dataset.tasks:
         raise RecipeError(f"{dataset.name} has no task '{task}'. Known: {', '.join(dataset.tasks)}.")
@@ -156,16 +166,17 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
     folder = settings.run_folder
     fit_settings = FitSettings(folder / "checkpoint", settings.n_workers, settings.show_progress)
     state = fit(fabric, recipe, data, seed, fit_settings)
-    training = _Trained(fabric, recipe, settings, split, data, state, seed)
+    training = _Trained(fabric, recipe, fit_settings, split, data, state, seed)
     outcomes = [_outcome(training, rule) for rule in reversed(recipe.selections)]  # its own last: its weights stay
     if fabric.is_global_zero:
         own = outcomes[-1].test
         metadata = {"recipe": recipe.model_dump_json(), "classes": ",".join(split.task.classes)}
         metadata |= {OFFSET: own.constant(OFFSET)} if recipe.decision_offset != "none" else {}
         save_tensors(folder / "model.safetensors", state.evaluated.state_dict(), metadata)
-        epoch = int(own.constant("epoch"))
-        run = _describe_run(fabric, state, seed, split, data) | {"epoch": epoch, "seconds": time.monotonic() - began}
-        _write_results(folder, outcomes, state, run)
+        course = outcomes[-1].course
+        run = _describe_run(fabric, state, seed, split, data) | {"epoch": course.epoch}
+        run |= {"epochs_of_parts": course.epochs_of_parts} if course.epochs_of_parts else {}
+        _write_results(folder, outcomes, run | {"seconds": time.monotonic() - began})
     fabric.barrier()
 
 
@@ -175,16 +186,21 @@ class _Trained:
 
     fabric: Fabric
     recipe: Recipe
-    settings: RunSettings
+    settings: FitSettings
     split: Split
     data: TrainingData
     state: TrainingState
     seed: int
 
+    def finish(self, rule: Selection) -> Course:
+        """Take over the weights that a rule of selection chose, after the second stage where there is one."""
+        recipe = self.recipe.model_copy(update={"selection": rule})
+        return finish_stages(self.fabric, recipe, self.data, self.seed, self.settings, self.state)
+
     def fine_tune_devices(self, rule: Selection) -> list[DeviceNetwork]:
         """The networks of single stethoscopes, from the weights that a rule of selection chose."""
         shown, n_workers = self.settings.show_progress, self.settings.n_workers
-        folder = self.settings.run_folder
+        folder = self.settings.folder.parent
         shared = SharedTraining(self.recipe, self.split, self.seed, folder, rule, n_workers, shown)
         return fine_tune_devices(self.fabric, shared)
 
@@ -195,15 +211,14 @@ class _Outcome:
 
     test: Predictions
     validation: Predictions | None
+    course: Course
 
 
 def _outcome(trained: _Trained, rule: Selection) -> _Outcome:
     """Predictions by the weights that a rule of selection chose, which the network then has."""
-    recipe, split, data, state = trained.recipe, trained.split, trained.data, trained.state
-    tensors, _ = load_tensors(trained.settings.run_folder / "checkpoint" / chosen_file(rule))
-    state.evaluated.load_state_dict(tensors)
-    epoch = chosen_epoch(state.history, rule, recipe)
-    constants = {"split": split.name, "selection": rule.value, "epoch": str(epoch + 1)}
+    recipe, split, data = trained.recipe, trained.split, trained.data
+    course = trained.finish(rule)
+    constants = {"split": split.name, "selection": rule.value, "epoch": str(course.epoch)}
     devices = trained.fine_tune_devices(rule)
     probabilities, validation = _probabilities(trained, Subset.TEST, devices), None
     if len(data.validation.labels):
@@ -213,7 +228,8 @@ def _outcome(trained: _Trained, rule: Selection) -> _Outcome:
             constants[OFFSET] = f"{offset:.3f}"
             probabilities, of_validation = shift_normal(probabilities, offset), shift_normal(of_validation, offset)
         validation = to_predictions(split.validation, of_validation, split.task, subset="validation", **constants)
-    return _Outcome(to_predictions(split.test, probabilities, split.task, subset="test", **constants), validation)
+    test = to_predictions(split.test, probabilities, split.task, subset="test", **constants)
+    return _Outcome(test, validation, course)
 
 
 def _probabilities(
@@ -245,10 +261,10 @@ def _describe_run(fabric: Fabric, state: TrainingState, seed: int, split: Split,
     }
 
 
-def _write_results(folder: Path, outcomes: Sequence[_Outcome], state: TrainingState, run: dict[str, Any]) -> None:
+def _write_results(folder: Path, outcomes: Sequence[_Outcome], run: dict[str, Any]) -> None:
     """Write the results, of the run's own rule of selection last; `summary.json` says that the run is finished."""
-    write_text(folder / "history.csv", pd.DataFrame(state.history).to_csv(index=False))
     *others, own = outcomes
+    write_text(folder / "history.csv", pd.DataFrame(own.course.history).to_csv(index=False))
     for outcome in others:
         name = other_table(outcome.test.constant("selection"))
         write_text(folder / name, outcome.test.table.to_csv(index=False))

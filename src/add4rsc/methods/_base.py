@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.protocol.groups import UNKNOWN
-from add4rsc.recipe import nearest
+from add4rsc.recipe import HeadTraining, nearest
 from add4rsc.terms import Paper, Settings
 
 
@@ -135,6 +135,45 @@ class AbstractPacedMethod(AbstractMethod):
 
         Of several beginnings that fit, the longest counts.
         """
+
+
+class AbstractHead(nn.Module):
+    """What learns in the second stage of an `AbstractTwoStageMethod`, on the features of its parts."""
+
+    @abc.abstractmethod
+    def forward(self, features: Float[Tensor, "batch part feature"]) -> Float[Tensor, "batch class"]:
+        """Logits of every class."""
+
+    @abc.abstractmethod
+    def losses(self, features: Float[Tensor, "batch part feature"], labels: Int[Tensor, " batch"]) -> Losses:
+        """The loss terms of every cycle."""
+
+
+class AbstractTwoStageMethod(AbstractMethod):
+    """Parts that learn first, each for itself, and then a head on the features that the chosen parts have stored.
+
+    `losses` are those of the first stage, in which the head rests. The epoch is chosen for every part by itself.
+    """
+
+    @abc.abstractmethod
+    def parts(self) -> Mapping[str, Sequence[str]]:
+        """Name of each part -> beginnings of the names of its parameters and buffers, which it shares with no other."""
+
+    @abc.abstractmethod
+    def part_logits(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch part class"]:
+        """What every part says by itself, in the order of `parts`."""
+
+    @abc.abstractmethod
+    def features(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch part feature"]:
+        """What is stored for the head."""
+
+    @abc.abstractmethod
+    def head(self) -> AbstractHead:
+        """The head; `forward` is the head on `features`."""
+
+    @abc.abstractmethod
+    def head_training(self) -> HeadTraining:
+        """How the head learns."""
 
 
 def read_options(method: type[AbstractMethod], options: dict[str, Any]) -> Settings:
