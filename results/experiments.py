@@ -1,6 +1,6 @@
 """Train what docs/denoising.md tells of: one list, which can be stopped and goes on.
 
-Usage: python results/experiments.py --sprsound FOLDER --icbhi FOLDER [--only GROUP/NAME,...] [--shard I/N] [--out RUNS]
+Usage: python results/experiments.py --sprsound FOLDER [--only GROUP/NAME,...] [--shard I/N] [--out RUNS]
 
 Every seed of every experiment is a run folder, RUNS/GROUP/NAME/seed-N; finished ones are kept, a killed one goes on
 from its last epoch. Runs come in the order of the list, the first seed of everything in a group before the second.
@@ -10,7 +10,7 @@ from its last epoch. Runs come in the order of the list, the first seed of every
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,6 @@ class Experiment:
     name: str
     recipe: str
     changes: dict[str, Any]
-    corpus: str = "sprsound"
-    joined_by: tuple[str, ...] = ()
-    """Corpora whose training cycles join."""
     seeds: tuple[int, ...] = (1, 2)
 
     @property
@@ -73,13 +70,6 @@ SHORT: dict[str, Any] = {
 }
 """Cycles of 2 s, an average of the weights, and other stethoscopes for a third of the training cycles."""
 SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
-JOINT = SHORT | {
-    "task": "cycle-4",
-    "epochs": 4,
-    "noise.probability": 0.5,
-    "response.probability": 0.7,
-    "front_end.level": 0.1,
-}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
@@ -90,16 +80,10 @@ def list_experiments() -> list[Experiment]:
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
-        _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, SCREENED),
-        *(_joint(name, CLAIMED) for name in ("plain", "fixed")),
-        *(_joint(name, SCREENED) for name in others),
+        _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
+        *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
     ]
-
-
-def _joint(name: str, seeds: tuple[int, ...]) -> Experiment:
-    """Training on ICBHI's official training part and on SPRSound's, to be tested on both tests."""
-    return replace(_form("joint", name, JOINT, seeds), corpus="icbhi", joined_by=("sprsound",))
 
 
 def _form(group: str, name: str, changes: dict[str, Any], seeds: tuple[int, ...]) -> Experiment:
@@ -120,14 +104,8 @@ def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]
 
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
     """Train one seed, or go on with it; nothing where it is finished."""
-    corpora = {"sprsound": arguments.sprsound, "icbhi": arguments.icbhi}
-    settings = RunSettings(
-        corpora[experiment.corpus],
-        arguments.out / experiment.path / f"seed-{seed}",
-        accelerator="cpu",
-        resume=True,
-        more_data=tuple(corpora[name] for name in experiment.joined_by),
-    )
+    folder = arguments.out / experiment.path / f"seed-{seed}"
+    settings = RunSettings(arguments.sprsound, folder, accelerator="cpu", resume=True)
     train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes), (seed,), settings)
 
 
@@ -135,7 +113,6 @@ def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sprsound", type=Path, help="SPRSound 2022")
-    parser.add_argument("--icbhi", type=Path, help="ICBHI 2017, or a part of it")
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="experiments, by comma")
     parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), default=(), help="these alone")

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 from typer.testing import CliRunner
 
+from add4rsc.cli import testing
 from add4rsc.cli._app import app
 from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
@@ -45,12 +46,16 @@ def corpus(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(corpus, tmp_path_factory, shared_home):
     folder = tmp_path_factory.mktemp("run")
-    changes = {"epochs": 6, "task": "task-1-1", "crop.duration": 1.0, "batch_size": 8, "validation_share": 0.5}
+    changes = {"epochs": 4, "task": "task-1-1", "crop.duration": 1.0, "batch_size": 8, "validation_share": 0.5}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADD4RSC_HOME", str(shared_home))
         recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
         train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
     return folder
+
+
+def test_verb_is_known():
+    assert testing.predict_and_score in [command.callback for command in app.registered_commands]
 
 
 def test_windows_are_pooled_class_by_class():
@@ -86,7 +91,7 @@ def test_test_recordings_are_judged_and_poor_quality_is_never_answered(run, corp
     assert (table["p_poor_quality"] == 0).all()
     judged = table[table["label"] != "poor_quality"]
     assert (judged["label"] == judged["decision"]).all()
-    assert set(table["patient"]) == {f"9000{N_TRAINING_PATIENTS + each:04d}" for each in (0, 1)}
+    assert set(table["patient"].astype(str)) == {f"9000{N_TRAINING_PATIENTS + each:04d}" for each in (0, 1)}
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,14 @@ from add4rsc.metrics.intervals import (
     SCORES,
     bca_interval,
     bootstrap_scores,
+    official_score_interval,
     patient_counts,
     percentile_interval,
     score_intervals,
     scores_of_counts,
     wilson_interval,
 )
+from add4rsc.metrics.sprsound import sprsound_score
 from add4rsc.predictions import Predictions
 
 
@@ -52,6 +54,24 @@ def test_interval_is_that_of_drawing_patients_one_by_one(made: Callable[..., Pre
         spread = values.std()
         assert found[name].percentile.low == pytest.approx(low, abs=0.2 * spread)
         assert found[name].percentile.high == pytest.approx(high, abs=0.2 * spread)
+
+
+def test_interval_of_the_official_score_is_that_of_drawing_patients_one_by_one(
+    made: Callable[..., Predictions],
+) -> None:
+    table = made(n_patients=8)
+    found = official_score_interval(table.labels, table.decisions, table.patients, np.random.default_rng(0), 4000)
+    generator = np.random.default_rng(1)
+    rows_of = [np.flatnonzero(table.patients == patient) for patient in np.unique(table.patients)]
+    samples = []
+    for _ in range(1500):
+        rows = np.concatenate([rows_of[each] for each in generator.integers(0, 8, 8)])
+        samples.append(sprsound_score(table.labels[rows], table.decisions[rows]).score)
+    low, high = np.percentile(samples, [2.5, 97.5])
+    assert found.low == pytest.approx(low, abs=0.2 * np.std(samples))
+    assert found.high == pytest.approx(high, abs=0.2 * np.std(samples))
+    alone = official_score_interval(table.labels, table.decisions, np.zeros(len(table.labels)), generator)
+    assert math.isnan(alone.low)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -11,7 +11,7 @@ from numpy import ndarray
 from add4rsc.metrics.calibration import brier_score, expected_calibration_error, reliability_bins
 from add4rsc.metrics.classification import balanced_accuracy, macro_f1, matthews_correlation
 from add4rsc.metrics.icbhi import binary_score, class_scores, confusion_matrix, icbhi_score
-from add4rsc.metrics.intervals import Interval, bootstrap_scores, wilson_interval
+from add4rsc.metrics.intervals import Interval, bootstrap_scores, official_score_interval, wilson_interval
 from add4rsc.metrics.official import official_test
 from add4rsc.metrics.ranking import area_under_roc, average_precision
 from add4rsc.metrics.runs import describe_selection
@@ -64,12 +64,14 @@ def _scores(predictions: Predictions, seed: int) -> dict[str, Any]:
     counted = judged(predictions.labels, predictions.classes)
     labels, decisions = predictions.labels[counted], predictions.decisions[counted]
     binary = binary_score(labels, decisions)
-    intervals = bootstrap_scores(labels, decisions, predictions.patients[counted], np.random.default_rng(seed))
+    patients = predictions.patients[counted]
+    intervals = bootstrap_scores(labels, decisions, patients, np.random.default_rng(seed))
+    official = official_score_interval(labels, decisions, patients, np.random.default_rng(seed))
     return {
         **asdict(icbhi_score(labels, decisions)),
         "sensitivity_binary": binary.sensitivity,
         "score_binary": binary.score,
-        "sprsound": asdict(sprsound_score(labels, decisions)),
+        "sprsound": asdict(sprsound_score(labels, decisions)) | {"interval": _pair(official)},
         "intervals": {name: _pair(each.percentile) for name, each in intervals.items()},
         "intervals_bca": {name: _pair(each.bca) for name, each in intervals.items()},
         "intervals_wilson": _wilson(labels, decisions),

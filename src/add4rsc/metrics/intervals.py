@@ -73,6 +73,26 @@ def bootstrap_scores(
     }
 
 
+def official_score_interval(
+    labels: Int[ndarray, " item"],
+    decisions: Int[ndarray, " item"],
+    patients: ndarray,
+    generator: np.random.Generator,
+    n_resamples: int = N_RESAMPLES,
+) -> Interval:
+    """Percentile interval of SPRSound's official Score, the mean of AS and HS, from a bootstrap over patients.
+
+    A resample without any normal, or any adventitious, item is left out. NaN with fewer than two patients.
+    """
+    counts = patient_counts(labels, decisions, patients)
+    if len(counts) < 2:
+        return UNKNOWN
+    specificity, sensitivity = scores_of_counts(draw_patients(len(counts), generator, n_resamples) @ counts)[:, :2].T
+    total = specificity + sensitivity
+    harmonic = 2 * specificity * sensitivity / np.where(total == 0, 1.0, total)
+    return percentile_interval((total / 2 + harmonic) / 2)
+
+
 def draw_patients(
     n_patients: int, generator: np.random.Generator, n_resamples: int
 ) -> Int[ndarray, "resample patient"]:

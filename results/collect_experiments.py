@@ -1,0 +1,130 @@
+"""Bring the experiments on SPRSound into this folder: every task, every test, every noise; what the tables read.
+
+Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--robustness FOLDER]
+
+RUNS is what results/experiments.py wrote. Networks that tell seven classes of events apart answer task 1-2, with their
+classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2. In tasks of events the weight
+of the normal class is found on each seed's validation patients, for each task; nothing is chosen on a test.
+"""
+
+import argparse
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from collect import summarise, write_scored
+
+from add4rsc.cli._coarse import read_as
+from add4rsc.engine.decision import OFFSET, best_offset, shift_normal
+from add4rsc.engine.loading import load_run
+from add4rsc.engine.recordings import predict_recordings
+from add4rsc.engine.testing import predict_test_subset
+from add4rsc.predictions import Predictions, read_predictions
+from add4rsc.storage import write_text
+
+RESULTS = Path(__file__).parent
+NAMES = {
+    "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
+    "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
+    "sprsound-clean/plain": "fine_tuning-mn04-clean",
+}
+"""Experiment -> folder of its results."""
+EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
+COMMAND = (
+    "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
+    "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --robustness ROBUSTNESS\n"
+)
+
+
+def finished_seeds(run: Path) -> Iterator[tuple[int, Path]]:
+    """Seed and folder of every training that came to its end."""
+    for folder in sorted(run.glob("seed-*")):
+        if (folder / "predictions.csv").exists():
+            yield int(folder.name.removeprefix("seed-")), folder
+
+
+def weighed(table: Predictions, validation: Predictions, task: str) -> Predictions:
+    """Predictions of a task, with the weight of the normal class that serves the validation patients best in it."""
+    of_validation, of_test = read_as(validation, task), read_as(table, task)
+    offset = best_offset(of_validation.labels, of_validation.probabilities)
+    shifted = shift_normal(of_test.probabilities, offset)
+    columns = {f"p_{name}": shifted[:, index] for index, name in enumerate(of_test.classes)}
+    columns |= {"decision": np.array(of_test.classes)[shifted.argmax(axis=1)], OFFSET: f"{offset:.3f}"}
+    return Predictions(of_test.table.assign(**columns), of_test.classes)
+
+
+def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
+    """Tasks of events on some tests."""
+    for seed, folder in finished_seeds(run):
+        validation = read_predictions(folder / "validation.csv")
+        for test in tests:
+            table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
+            for task in EVENT_TASKS:
+                place = RESULTS / "sprsound2022" / task / test / name
+                write_scored(place / f"seed-{seed}", weighed(table, validation, task))
+                if test == "inter" and task == EVENT_TASKS[0]:
+                    for kept in ("recipe.json", "run.json", "history.csv"):
+                        shutil.copyfile(folder / kept, place / f"seed-{seed}" / kept)
+    for test in tests:
+        for task in EVENT_TASKS:
+            finish(RESULTS / "sprsound2022" / task / test / name, run)
+
+
+def tested(folder: Path, corpus: Path, test: str) -> Predictions:
+    """Predictions of another test of the corpus, made once."""
+    path = folder / f"tested-on-{test}.csv"
+    if not path.exists():
+        predictions = predict_test_subset(load_run(folder), corpus, f"sprsound2022/{test}")
+        write_text(path, predictions.table.to_csv(index=False))
+    return read_predictions(path)
+
+
+def collect_recordings(run: Path, name: str, corpus: Path) -> None:
+    """Tasks of whole recordings on the inter-patient test."""
+    for task in RECORD_TASKS:
+        place = RESULTS / "sprsound2022" / task / "inter" / name
+        for seed, folder in finished_seeds(run):
+            path = folder / f"tested-on-{task}.csv"
+            if not path.exists():
+                write_text(path, predict_recordings(load_run(folder), corpus, task).table.to_csv(index=False))
+            write_scored(place / f"seed-{seed}", read_predictions(path))
+        finish(place, run)
+
+
+def finish(place: Path, run: Path) -> None:
+    """Mean and spread over seeds, the ensemble, and the command."""
+    summarise(place)
+    write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
+
+
+def collect_robustness(measured: Path, name: str) -> None:
+    """Tables of scores under noise, of every seed; the stored predictions stay where they are, for their size."""
+    place = RESULTS / "sprsound2022" / "task-1-2" / "inter" / name / "robustness"
+    for source in sorted(measured.glob("seed-*/robustness.csv")):
+        (place / source.parent.name).mkdir(parents=True, exist_ok=True)
+        for kept in ("robustness.csv", "settings.json"):
+            shutil.copyfile(source.parent / kept, place / source.parent.name / kept)
+
+
+def main() -> None:
+    """Collect whatever is finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--sprsound", type=Path, required=True)
+    parser.add_argument("--robustness", type=Path)
+    arguments = parser.parse_args()
+    for path, name in NAMES.items():
+        run = arguments.runs / path
+        if not any(finished_seeds(run)):
+            continue
+        is_main = path == "sprsound-noisy/plain"
+        collect_events(run, name, arguments.sprsound, ("inter", "intra", "union") if is_main else ("inter",))
+        if is_main:
+            collect_recordings(run, name, arguments.sprsound)
+        if arguments.robustness is not None:
+            collect_robustness(arguments.robustness / run.name, name)
+
+
+if __name__ == "__main__":
+    main()
