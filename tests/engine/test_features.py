@@ -11,7 +11,7 @@ from add4rsc.audio.crop import Crop
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.datasets.sprsound import SprSound2022
-from add4rsc.engine.features import cache_folder, prepare_features
+from add4rsc.engine.features import FeatureStore, cache_folder, prepare_features
 from add4rsc.errors import AnnotationError, AudioError
 from add4rsc.terms import Recording, RespiratoryCycle
 
@@ -129,3 +129,15 @@ def test_different_rates_in_one_corpus_give_equal_shapes(made_corpus, tmp_path):
     cycles = open_dataset(made_corpus).cycles()[::9]
     store = prepare_features(cycles, CROP, FRONT_END, tmp_path)
     assert {store.features(index).shape for index in range(len(store))} == {(FRONT_END.n_frames(2_000), 16)}
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rows_are_read_one_by_one_also_of_a_file_that_was_written_anew(tmp_path, kind):
+    path, draw = tmp_path / "stored.npy", np.random.default_rng(0)
+    for moment, shape in enumerate([(3, 4, 5), (2, 6, 7)]):
+        stored = draw.standard_normal(shape).astype(kind)
+        np.save(path, stored)
+        os.utime(path, ns=(moment, moment))
+        store = FeatureStore((path,) * len(stored), tuple(range(len(stored))))
+        for index in reversed(range(len(stored))):
+            np.testing.assert_array_equal(store.features(index), stored[index])

@@ -56,20 +56,18 @@ class FeatureStore:
 
     def features(self, index: int) -> Float[ndarray, "time mel"]:
         """One cycle's features, read from disk; a copy that may be changed."""
-        first, shape = _layout(self.files[index])
+        path = self.files[index]
+        first, shape, kind = _layout(path, path.stat().st_mtime_ns)
         n_values = shape[0] * shape[1]
-        start = first + self.rows[index] * n_values * np.dtype(np.float32).itemsize
-        return np.fromfile(self.files[index], np.float32, n_values, offset=start).reshape(shape)
+        start = first + self.rows[index] * n_values * kind.itemsize
+        return np.fromfile(path, kind, n_values, offset=start).reshape(shape)
 
 
 @lru_cache(maxsize=1 << 16)
-def _layout(path: Path) -> tuple[int, tuple[int, int]]:
-    """Where a file's numbers begin, and the shape of one cycle's: what takes longest to find out when it is read.
-
-    A file's name says what is in it, so that this never changes.
-    """
+def _layout(path: Path, _written: int) -> tuple[int, tuple[int, int], np.dtype]:
+    """Where a file's numbers begin, the shape of one cycle's, and their kind: what takes longest of reading a cycle."""
     mapped = np.load(path, mmap_mode="r")
-    return mapped.offset, mapped.shape[1:]
+    return mapped.offset, mapped.shape[1:], mapped.dtype
 
 
 @dataclass(frozen=True)
