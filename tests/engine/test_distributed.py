@@ -8,7 +8,7 @@ from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from add4rsc.engine.normalisation import SharedBatchNorm2d, share_batch_norm
-from add4rsc.engine.processes import own_error
+from add4rsc.engine.processes import computes_bfloat16, own_error
 from add4rsc.errors import Add4rscError, WrongUsageError
 
 HISTORY = ["validation_loss", "validation_specificity", "validation_sensitivity", "validation_score"]
@@ -32,6 +32,7 @@ def test_two_processes_give_what_one_gives(run, small_recipe, made_corpus, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not computes_bfloat16(), reason="this processor has no instructions for bfloat16")
 def test_two_processes_compute_in_bfloat16_as_one_does(run, small_recipe, tmp_path):
     """Batches are frozen, which Fabric's own mixed precision cannot convert between processes."""
     changes = {"options.dropout": 0.0, "batch_size": 22, "epochs": 1, "precision": "bf16-mixed"}

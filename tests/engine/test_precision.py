@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine import processes
 from add4rsc.engine.checkpoint import TrainingState, load_tensors
 from add4rsc.engine.features import FeatureStore
 from add4rsc.engine.fit import FitSettings, fit
@@ -109,11 +110,27 @@ def test_half_precision_learns_as_single_does(small_recipe, data, tmp_path, scal
     assert bool(scaler_state(tmp_path / "half" / "checkpoint")) is scaled
 
 
-@pytest.mark.parametrize("precision", ["16-mixed", "16-mixed-unscaled"])
-def test_a_cpu_says_that_it_takes_bfloat16(precision, capsys) -> None:
+@pytest.mark.parametrize(
+    ("precision", "has_bfloat16", "used"),
+    [
+        ("16-mixed", True, "bf16-mixed"),
+        ("16-mixed-unscaled", True, "bf16-mixed"),
+        ("16-mixed", False, "32-true"),
+        ("bf16-mixed", False, "32-true"),
+    ],
+)
+def test_a_cpu_says_what_it_takes_in_place_of_what_it_has_not(
+    precision, has_bfloat16, used, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(processes, "computes_bfloat16", lambda: has_bfloat16)
     fabric = build_fabric(precision, "cpu", 1)
-    assert precision_of(fabric) == "bf16-mixed"
+    assert precision_of(fabric) == used
     tell_precision(fabric, precision)
-    assert f"{precision}: this device computes in bf16-mixed" in capsys.readouterr().err
+    assert f"{precision}: this device computes in {used}" in capsys.readouterr().err
     tell_precision(build_fabric("32-true", "cpu", 1), "32-true")
     assert not capsys.readouterr().err
+
+
+def test_bfloat16_is_taken_where_the_processor_has_it(capsys) -> None:
+    fabric = build_fabric("bf16-mixed", "cpu", 1)
+    assert precision_of(fabric) == ("bf16-mixed" if processes.computes_bfloat16() else "32-true")

@@ -1,6 +1,7 @@
 """The processes of a run: ours alone, those that we start, or those that torchrun or SLURM has started."""
 
 import os
+import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from add4rsc import errors
 from add4rsc.engine.progress import console
 from add4rsc.errors import Add4rscError, WrongUsageError
 
-UNSCALED = "16-mixed-unscaled"
+SINGLE, UNSCALED = "32-true", "16-mixed-unscaled"
 
 
 def is_first_process() -> bool:
@@ -75,16 +76,26 @@ def _precision(precision: str, accelerator: str) -> dict[str, Any]:
     """What Fabric is to be told of the precision.
 
     A CPU takes a hundred times as long for half precision as for single, so it has bfloat16 in its place, whose range
-    is that of single precision and which no scaler is needed for.
+    is that of single precision and which no scaler is needed for. One that has no instructions for bfloat16 takes
+    twenty times as long for that too, and has single precision.
     """
-    if precision == "32-true":
+    if precision == SINGLE:
         return {"precision": precision}
     on_gpu = accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+    if not on_gpu and accelerator != "mps" and not computes_bfloat16():
+        return {"precision": SINGLE}
     if not on_gpu:
         return {"plugins": LeavingInputs("bf16-mixed", "cpu" if accelerator != "mps" else "mps")}
     if precision == UNSCALED:
         return {"plugins": unscaled_half_precision("cuda")}
     return {"plugins": LeavingInputs("bf16-mixed" if precision == "bf16-mixed" else "16-mixed", "cuda")}
+
+
+def computes_bfloat16() -> bool:
+    """Whether this processor has instructions for bfloat16 (AVX512-BF16, AMX, or the ARM ones)."""
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def unscaled_half_precision(device: str) -> LeavingInputs:
@@ -93,9 +104,10 @@ def unscaled_half_precision(device: str) -> LeavingInputs:
 
 
 def tell_precision(fabric: Fabric, precision: str) -> None:
-    """Say it where a recipe's half precision has become another."""
-    if precision.startswith("16-mixed") and precision_of(fabric) == "bf16-mixed" and is_first_process():
-        console.print(f"precision={precision}: this device computes in bf16-mixed in its place.")
+    """Say it where a recipe's half precision, or bfloat16, has become another."""
+    used = precision_of(fabric)
+    if used in (SINGLE, "bf16-mixed") and used != precision and is_first_process():
+        console.print(f"precision={precision}: this device computes in {used} in its place.")
 
 
 def precision_of(fabric: Fabric) -> str:
