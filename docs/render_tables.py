@@ -12,9 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _experiments
+
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-DOCUMENTS = ("README.md", "docs/segmenter.md", "docs/robustness.md", "docs/predict.md", "docs/benchmark.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/segmenter.md",
+    "docs/robustness.md",
+    "docs/predict.md",
+    "docs/benchmark.md",
+    "docs/denoising.md",
+)
 BLOCK = re.compile(r"(<!-- table: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 METHODS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
@@ -251,6 +260,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "small-transformer": small_transformer,
     "boundaries": boundaries,
     "segmenter-scores": segmenter_scores,
+    **_experiments.TABLES,
 }
 
 

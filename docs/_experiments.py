@@ -1,0 +1,175 @@
+"""Tables of docs/denoising.md, from the results of results/experiments.py."""
+
+import csv
+import json
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from add4rsc.metrics.ranking import area_under_roc
+from add4rsc.predictions import Predictions, read_predictions
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+SPRSOUND = RESULTS / "sprsound2022"
+EVENTS = SPRSOUND / "task-1-2" / "inter"
+FORMS = {
+    "fine_tuning-mn04-clean": "no layer, trained without noise",
+    "fine_tuning-mn04-noisy": "no layer",
+    "add4rsc-mn04-noisy": "ADD, `fixed`",
+    "add4rsc-mn04-no-loss-noisy": "ADD, `fixed`, without the bias denoising loss",
+    "add4rsc-mn04-attention-noisy": "its attention alone",
+    "add4rsc-mn04-filter-noisy": "its filters alone",
+    "add4rsc-mn04-paper-noisy": "ADD, `paper`",
+    "add4rsc-mn04-released-noisy": "ADD, `released-2025-08`",
+}
+"""Folder of a result -> what stands in front of the network."""
+MAIN = "fine_tuning-mn04-noisy"
+TASKS = {
+    "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
+    "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
+    "task-2-1": ("2-1, recordings, 3 classes", "Ngo et al."),
+    "task-2-2": ("2-2, recordings, 5 classes", "Shuvo and Hasan"),
+}
+"""Task -> its name, and whose published result stands beside ours."""
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _spread(values: list[float]) -> str:
+    return _percent(mean(values)) + (f" ± {_percent(stdev(values))}" if len(values) > 1 else "")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _seeds(place: Path) -> list[Path]:
+    return sorted(place.glob("seed-*"), key=lambda folder: int(folder.name.removeprefix("seed-")))
+
+
+def _heard(folder: Path, level: float | None) -> float:
+    """AS of one seed, clean or as the mean over the classes of noise at a level."""
+    rows = [
+        float(row["sprsound_average"])
+        for row in _rows(folder / "robustness.csv")
+        if (row["corruption"] == "clean") == (level is None) and (level is None or float(row["level"]) == level)
+    ]
+    return mean(rows)
+
+
+def denoising() -> str:
+    """Every form of the layer: parameters, cost and AS without and with noise."""
+    lines = ["| in front of the network | seeds | parameters | s a training | clean | 10 dB | 0 dB |", "|" + "---|" * 7]
+    for name, title in FORMS.items():
+        seeds, measured = _seeds(EVENTS / name), _seeds(EVENTS / name / "robustness")
+        if not seeds:
+            continue
+        runs = [json.loads((folder / "run.json").read_text()) for folder in seeds]
+        cells = (
+            [_spread([_heard(folder, level) for folder in measured]) for level in (None, 10.0, 0.0)]
+            if measured
+            else ["-"] * 3
+        )
+        cost = f"{mean(run['seconds'] for run in runs):.0f}"
+        of = f"{len(seeds)}" + (f" ({len(measured)} under noise)" if len(measured) != len(seeds) else "")
+        lines.append(f"| {title} | {of} | {runs[0]['n_parameters']:,} | {cost} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def denoising_difference() -> str:
+    """What the layer adds: second minus first, with its interval."""
+    lines = ["| | clean | 10 dB | 0 dB |", "|---|---|---|---|"]
+    found = _rows(EVENTS / "robustness-of-add" / "differences.csv")
+    cells = []
+    for wanted in (("clean", "", ""), ("recorded", "all", "10.0"), ("recorded", "all", "0.0")):
+        row = next(
+            each
+            for each in found
+            if (each["corruption"], each["noise_class"], each["level"]) == wanted
+            and (each["measure"], each["quantity"]) == ("sprsound_average", "level")
+        )
+        difference, low, high = (f"{100 * float(row[key]):+.1f}" for key in ("difference", "low", "high"))
+        cells.append(f"{difference} ({low} to {high})")
+    return "\n".join([*lines, f"| ADD, `fixed`, minus no layer | {' | '.join(cells)} |"])
+
+
+def sprsound_tasks() -> str:
+    """Official Score of every task and test: means of seeds, and their ensemble."""
+    lines = [
+        "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP | published |",
+        "|" + "---|" * 7,
+    ]
+    for task, (title, system) in TASKS.items():
+        for test in ("inter", "intra", "union"):
+            place = SPRSOUND / task / test / MAIN
+            if not (place / "ensemble").exists():
+                continue
+            seeds = [_official(folder) for folder in _seeds(place)]
+            ensemble = _official(place / "ensemble")
+            low, high = ensemble["interval"]
+            cells = [
+                title,
+                test,
+                f"{_spread([each['score'] for each in seeds])} ({len(seeds)})",
+                _percent(mean(each["average"] for each in seeds)),
+                f"{_percent(ensemble['score'])} ({_percent(low)} to {_percent(high)})",
+                f"{_percent(ensemble['sensitivity'])} / {_percent(ensemble['specificity'])}",
+                _published(system, task, test),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _official(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "summary.json").read_text())["sprsound"]
+
+
+def _published(system: str, task: str, test: str) -> str:
+    """A published Score, and whose; of another or an unknown test it says so."""
+    table = _rows(RESULTS.parent / "src" / "add4rsc" / "metrics" / "published.csv")
+    of_task = [row for row in table if (row["system"], row["task"], row["metric"]) == (system, task, "S")]
+    for row in of_task:
+        if row["test"] in (test, "unknown"):
+            told = "" if row["test"] == test else ", test not stated"
+            return f"{row['score_percent']} ({system}{told})"
+    return "-"
+
+
+NETWORKS = {
+    "fine_tuning-mn04": "fine_tuning/mn04",
+    "add4rsc-mn04": "add4rsc/mn04",
+    "fine_tuning-mn04-robust": "fine_tuning/mn04-robust, both corpora",
+    "add4rsc-mn04-robust": "add4rsc/mn04-robust, both corpora",
+}
+
+
+def stethoscope_auc() -> str:
+    """How well cycles are ranked on each stethoscope of the ICBHI subset's official test."""
+    lines = ["| network | stethoscope | test cycles | abnormal | crackle | wheeze |", "|---|---|---|---|---|---|"]
+    for name, title in NETWORKS.items():
+        table = read_predictions(RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / name / "predictions.csv")
+        stethoscopes = table.table["stethoscope"].astype(str)
+        for stethoscope in sorted(stethoscopes.unique()):
+            rows = (stethoscopes == stethoscope).to_numpy()
+            cells = (f"{value:.2f}" for value in _areas(table, rows))
+            lines.append(f"| {title} | {stethoscope} | {rows.sum()} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _areas(table: Predictions, rows: Any) -> list[float]:
+    """Areas under the ROC curves of abnormal cycles, of those with crackles, and of those with wheezes."""
+    normal, crackle, wheeze, both = (table.probabilities[rows, index] for index in range(4))
+    labels = table.labels[rows]
+    ranked = ((labels > 0, 1 - normal), (labels % 2 == 1, crackle + both), (labels >= 2, wheeze + both))
+    return [area_under_roc(member, chance) for member, chance in ranked]
+
+
+TABLES = {
+    "denoising": denoising,
+    "denoising-difference": denoising_difference,
+    "sprsound-tasks": sprsound_tasks,
+    "stethoscope-auc": stethoscope_auc,
+}
