@@ -138,6 +138,23 @@ def _published(system: str, task: str, test: str) -> str:
     return "-"
 
 
+PROBES = {
+    EVENTS / MAIN: "70 % of the training cycles among noise",
+    SPRSOUND / "task-1-2" / "probes" / "less-noise": "40 %",
+    SPRSOUND / "task-1-2" / "probes" / "levelled": "40 %, every cycle brought to one level (`front_end.level=0.1`)",
+}
+
+
+def probes() -> str:
+    """AS of the validation patients after the last epoch, of seed 1."""
+    lines = ["| training | Sp | Se | AS |", "|---|---|---|---|"]
+    for place, title in PROBES.items():
+        last = _rows(place / "seed-1" / "history.csv")[-1]
+        cells = (_percent(float(last[f"validation_{name}"])) for name in ("specificity", "sensitivity", "score"))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 NETWORKS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
     "add4rsc-mn04": "add4rsc/mn04",
@@ -172,4 +189,5 @@ TABLES = {
     "denoising-difference": denoising_difference,
     "sprsound-tasks": sprsound_tasks,
     "stethoscope-auc": stethoscope_auc,
+    "probes": probes,
 }

@@ -92,6 +92,16 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
         finish(place, run)
 
 
+def collect_probe(run: Path) -> None:
+    """How a single training went on its validation patients; its test is left alone."""
+    for seed, folder in finished_seeds(run):
+        place = RESULTS / "sprsound2022" / "task-1-2" / "probes" / run.name / f"seed-{seed}"
+        place.mkdir(parents=True, exist_ok=True)
+        for kept in ("recipe.json", "run.json", "history.csv"):
+            shutil.copyfile(folder / kept, place / kept)
+        write_text(place.parent / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
+
+
 def finish(place: Path, run: Path) -> None:
     """Mean and spread over seeds, the ensemble, and the command."""
     summarise(place)
@@ -114,6 +124,8 @@ def main() -> None:
     parser.add_argument("--sprsound", type=Path, required=True)
     parser.add_argument("--robustness", type=Path)
     arguments = parser.parse_args()
+    for probe in sorted(arguments.runs.glob("sprsound-probes/*")):
+        collect_probe(probe)
     for path, name in NAMES.items():
         run = arguments.runs / path
         if not any(finished_seeds(run)):

@@ -46,8 +46,9 @@ class Form:
 HEADS = {"n_heads": 4}
 BLOCKS = HEADS | {"n_blocks": 4}
 """76 bands divide into 4 blocks of 19."""
+PLAIN = "fine_tuning/mn04-robust"
 FORMS = {
-    "plain": Form("fine_tuning/mn04-robust"),
+    "plain": Form(PLAIN),
     "fixed": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS}),
     "paper": Form("add4rsc/mn04-robust", {"preset": "paper", "add": HEADS}),
     "released": Form("add4rsc/mn04-robust", {"preset": "released-2025-08", "add": BLOCKS}),
@@ -72,6 +73,7 @@ SHORT: dict[str, Any] = {
 SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
+FEWER = {"noise.probability": 0.4}
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -83,6 +85,8 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
+        Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
+        Experiment("sprsound-probes", "levelled", PLAIN, SPRSOUND | FEWER | {"front_end.level": 0.1}, (1,)),
     ]
 
 
@@ -109,7 +113,7 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> Non
     train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes), (seed,), settings)
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sprsound", type=Path, help="SPRSound 2022")
@@ -118,7 +122,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), default=(), help="these alone")
     parser.add_argument("--shard", type=lambda text: tuple(map(int, text.split("/"))), default=(1, 1), metavar="I/N")
     parser.add_argument("--list", action="store_true", help="print the names")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> None:

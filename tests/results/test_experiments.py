@@ -1,0 +1,51 @@
+"""The list of experiments: every one can be trained, and forms differ in what they say that they differ in."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from add4rsc.engine.model import build_method, resolve_front_end
+from add4rsc.methods import recipes
+from add4rsc.recipe import Recipe, change_recipe
+
+SCRIPT = Path(__file__).parents[2] / "results" / "experiments.py"
+
+
+@pytest.fixture(scope="module")
+def experiments() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("experiments", SCRIPT)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def recipe_of(experiment) -> Recipe:
+    return change_recipe(recipes.get(experiment.recipe)(), experiment.changes)
+
+
+def test_every_experiment_builds_and_judges_seven_classes(experiments):
+    found = experiments.list_experiments()
+    assert len({each.path for each in found}) == len(found)
+    for each in found:
+        recipe = recipe_of(each)
+        front_end = resolve_front_end(recipe)
+        network = build_method(recipe, 7, pretrained=False).eval()
+        n_frames = front_end.n_frames(recipe.crop.n_samples(front_end.sample_rate))
+        assert network(torch.zeros(1, n_frames, front_end.n_bands)).shape == (1, 7)
+
+
+def test_forms_of_one_group_differ_in_method_and_options_alone(experiments):
+    for group in ("sprsound-noisy", "sprsound-clean"):
+        members = [recipe_of(each) for each in experiments.list_experiments() if each.group == group]
+        left_out = {"name", "method", "options", "paper", "deviations"}
+        assert len({each.model_dump_json(exclude=left_out) for each in members}) == 1
+
+
+def test_seeds_of_a_group_come_one_after_the_other(experiments):
+    order = [(each.group, seed) for each, seed in experiments.list_runs(experiments.parse([]))]
+    assert order == sorted(order, key=lambda pair: (pair[0] != order[0][0], pair[1]))
