@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,10 +13,6 @@ class Settings(BaseModel):
     """Base of everything that a recipe is made of: frozen, typed, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-
-    if TYPE_CHECKING:  # pydantic makes it for frozen models, unseen by type checkers
-
-        def __hash__(self) -> int: ...  # noqa: D105
 
 
 class CycleLabel(StrEnum):

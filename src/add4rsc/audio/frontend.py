@@ -269,9 +269,15 @@ def levelled(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) ->
     return energies * (front_end.level / mean.clamp_min(FAINTEST))
 
 
-@lru_cache
 def band_centres(front_end: FrontEnd) -> Float[Tensor, " band"]:
     """Frequency in hertz at which each band peaks, in the order of the features. Not to be written to."""
+    return _known_centres(front_end.model_dump_json())
+
+
+@lru_cache
+def _known_centres(settings: str) -> Float[Tensor, " band"]:
+    """What `band_centres` finds, once for each front-end: training asks for it in every cycle."""
+    front_end = FrontEnd.model_validate_json(settings)
     return torch.cat([_centres(front_end, channel) for channel in front_end.channels])
 
 

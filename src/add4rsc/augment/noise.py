@@ -6,7 +6,6 @@ without a waveform: log(P + g N). What differs from a mixture of waveforms is th
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
@@ -91,12 +90,8 @@ def mix_energies(
     return to_log_mel(energies + gain * noise, front_end)
 
 
-@lru_cache
 def emphasis(front_end: FrontEnd) -> Float[Tensor, " mel"]:
-    """What pre-emphasis multiplies the energy of each band by: |1 - c exp(-i w)|^2 at its centre.
-
-    Not to be written to.
-    """
+    """What pre-emphasis multiplies the energy of each band by: |1 - c exp(-i w)|^2 at its centre."""
     c = front_end.pre_emphasis
     turn = 2 * math.pi * band_centres(front_end) / front_end.sample_rate
     return 1 + c * c - 2 * c * turn.cos()

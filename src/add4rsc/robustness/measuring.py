@@ -12,6 +12,7 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from numpy import ndarray
 
+from add4rsc.audio.crop import Voting
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.audio.windows import vote
 from add4rsc.datasets.opening import open_dataset
@@ -173,7 +174,7 @@ class _Network:
         except (ValueError, RuntimeError) as error:
             raise WrongUsageError(f"--accelerator {accelerator}: {error}") from error
         self._network = self._fabric.to_device(run.network.eval())
-        self._rule = run.recipe.crop.windows
+        self._rule: Voting | None = run.recipe.crop.windows
 
     def predict(self, heard: HeardCycles) -> Float[ndarray, "cycle class"]:
         """Class probabilities of all cycles."""
