@@ -99,8 +99,9 @@ def denoising_difference() -> str:
 def sprsound_tasks() -> str:
     """Official Score of every task and test: means of seeds, and their ensemble."""
     lines = [
-        "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP | published |",
-        "|" + "---|" * 7,
+        "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP "
+        "| mean, weighed | published |",
+        "|" + "---|" * 8,
     ]
     for task, (title, system) in TASKS.items():
         for test in ("inter", "intra", "union"):
@@ -117,10 +118,17 @@ def sprsound_tasks() -> str:
                 _percent(mean(each["average"] for each in seeds)),
                 f"{_percent(ensemble['score'])} ({_percent(low)} to {_percent(high)})",
                 f"{_percent(ensemble['sensitivity'])} / {_percent(ensemble['specificity'])}",
+                _mean_score(place.with_name(f"{MAIN}-weighed")),
                 _published(system, task, test),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _mean_score(place: Path) -> str:
+    """Mean of the seeds' official Scores; nothing where there is no such result."""
+    values = [_official(folder)["score"] for folder in _seeds(place)]
+    return _percent(mean(values)) if values else "-"
 
 
 def _official(folder: Path) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--robustness FOLDER]
 
 RUNS is what results/experiments.py wrote. Networks that tell seven classes of events apart answer task 1-2, with their
-classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2. In tasks of events the weight
-of the normal class is found on each seed's validation patients, for each task; nothing is chosen on a test.
+classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2. Folders named -weighed have
+the weight of the normal class that was found on each seed's validation patients. Nothing is chosen on a test.
 """
 
 import argparse
@@ -27,6 +27,10 @@ RESULTS = Path(__file__).parent
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
+    **{
+        f"sprsound-noisy/{form}": f"add4rsc-mn04-{form}-noisy"
+        for form in ("paper", "released", "filter", "attention", "no-loss")
+    },
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
 }
 """Experiment -> folder of its results."""
@@ -44,9 +48,8 @@ def finished_seeds(run: Path) -> Iterator[tuple[int, Path]]:
             yield int(folder.name.removeprefix("seed-")), folder
 
 
-def weighed(table: Predictions, validation: Predictions, task: str) -> Predictions:
-    """Predictions of a task, with the weight of the normal class that serves the validation patients best in it."""
-    of_validation, of_test = read_as(validation, task), read_as(table, task)
+def weighed(of_test: Predictions, of_validation: Predictions) -> Predictions:
+    """Predictions with the weight of the normal class that serves the validation patients best."""
     offset = best_offset(of_validation.labels, of_validation.probabilities)
     shifted = shift_normal(of_test.probabilities, offset)
     columns = {f"p_{name}": shifted[:, index] for index, name in enumerate(of_test.classes)}
@@ -55,20 +58,40 @@ def weighed(table: Predictions, validation: Predictions, task: str) -> Predictio
 
 
 def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
-    """Tasks of events on some tests."""
+    """Tasks of events on some tests; on the inter-patient one beside them with a weight of the normal class."""
     for seed, folder in finished_seeds(run):
-        validation = read_predictions(folder / "validation.csv")
         for test in tests:
-            table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
-            for task in EVENT_TASKS:
-                place = RESULTS / "sprsound2022" / task / test / name
-                write_scored(place / f"seed-{seed}", weighed(table, validation, task))
-                if test == "inter" and task == EVENT_TASKS[0]:
-                    for kept in ("recipe.json", "run.json", "history.csv"):
-                        shutil.copyfile(folder / kept, place / f"seed-{seed}" / kept)
-    for test in tests:
-        for task in EVENT_TASKS:
-            finish(RESULTS / "sprsound2022" / task / test / name, run)
+            score_events(folder, f"seed-{seed}", name, corpus, test)
+        for kept in ("recipe.json", "run.json", "history.csv"):
+            shutil.copyfile(folder / kept, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}" / kept)
+    for task in EVENT_TASKS:
+        for test in tests:
+            finish(place_of(task, test, name), run)
+        finish(place_of(task, "inter", f"{name}-weighed"), run)
+        drop_tables(place_of(task, "union", name))  # its tables are those of the two other tests
+        drop_tables(place_of(task, "inter", f"{name}-weighed"))
+
+
+def score_events(folder: Path, seed: str, name: str, corpus: Path, test: str) -> None:
+    """Both tasks of events of one seed on one test."""
+    table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
+    for task in EVENT_TASKS:
+        of_test = read_as(table, task)
+        write_scored(place_of(task, test, name) / seed, of_test)
+        if test == "inter":
+            validation = read_as(read_predictions(folder / "validation.csv"), task)
+            write_scored(place_of(task, test, f"{name}-weighed") / seed, weighed(of_test, validation))
+
+
+def place_of(task: str, test: str, name: str) -> Path:
+    """Folder of a result."""
+    return RESULTS / "sprsound2022" / task / test / name
+
+
+def drop_tables(place: Path) -> None:
+    """Keep the scores of what can be made again from other tables."""
+    for table in place.rglob("predictions.csv"):
+        table.unlink()
 
 
 def tested(folder: Path, corpus: Path, test: str) -> Predictions:
@@ -134,7 +157,7 @@ def main() -> None:
         collect_events(run, name, arguments.sprsound, ("inter", "intra", "union") if is_main else ("inter",))
         if is_main:
             collect_recordings(run, name, arguments.sprsound)
-        if arguments.robustness is not None:
+        if arguments.robustness is not None and run.parent.name == "sprsound-noisy":
             collect_robustness(arguments.robustness / run.name, name)
 
 
