@@ -248,11 +248,11 @@ def test_slaney_front_end_equals_transformers() -> None:
 
 
 def test_new_settings_do_not_name_old_features_anew() -> None:
-    younger = {"mel_scale", "band_pass", "channels", "log_floor", "window"}
+    younger = {"mel_scale", "band_pass", "channels", "log_floor", "window", "level"}
     assert FrontEnd().stated() == {key: value for key, value in FrontEnd().model_dump().items() if key not in younger}
-    changed = THREE_CHANNELS.model_copy(update={"log_floor": 1e-10, "window": "periodic"})
+    changed = THREE_CHANNELS.model_copy(update={"log_floor": 1e-10, "window": "periodic", "level": 0.1})
     assert changed.stated() == changed.model_dump()
-    assert changed.stated().keys() - THREE_CHANNELS.stated().keys() == {"log_floor", "window"}
+    assert changed.stated().keys() - THREE_CHANNELS.stated().keys() == {"log_floor", "window", "level"}
 
 
 def test_below_keeps_whole_bands_of_slaneys_scale() -> None:
