@@ -24,8 +24,9 @@ AST = {"patch_size": [16, 10], "dim": 32, "n_layers": 2, "n_heads": 4, "n_mels":
 """Options of a small transformer, for methods that need patches."""
 N_STEPS = 60
 """In which every method must have learnt 16 cycles by heart."""
-SLOW = {"cycle_guardian"}
-"""Methods that may take four times as many: its features are all alike until the clustering has drawn them apart."""
+SLOW = {"cycle_guardian", "lungrn_nl"}
+"""Methods that may take four times as many: features that are all alike until the clustering has drawn them apart; and
+mixtures, whose draws leave it to rounding, and so to the processor, how many steps are enough."""
 
 
 def variants() -> Iterator[tuple[str, dict]]:

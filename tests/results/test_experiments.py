@@ -48,4 +48,5 @@ def test_forms_of_one_group_differ_in_method_and_options_alone(experiments):
 
 def test_seeds_of_a_group_come_one_after_the_other(experiments):
     order = [(each.group, seed) for each, seed in experiments.list_runs(experiments.parse([]))]
-    assert order == sorted(order, key=lambda pair: (pair[0] != order[0][0], pair[1]))
+    groups = list(dict.fromkeys(group for group, _ in order))
+    assert order == sorted(order, key=lambda pair: (groups.index(pair[0]), pair[1]))

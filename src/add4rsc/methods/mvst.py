@@ -204,7 +204,7 @@ ROW: dict[str, Any] = {
 FUSION = HeadTraining(schedule=Schedule(wave_epochs=5, per_epoch=True, final_share=1e-12))
 """As released: 100 epochs of AdamW at 1e-3, in batches of 8; the rate falls to 0 in 5 epochs and rises again in 5."""
 
-METHOD_OPTIONS: dict[str, Any] = {"input_size": [1024, 256], "fusion": FUSION.model_dump()}
+METHOD_OPTIONS: dict[str, Any] = {"input_size": [1024, 256], "fusion": FUSION.model_dump(mode="json")}
 
 WAVE = "the wave of the fusion's learning rate is one epoch further on than torch's own"
 
@@ -244,7 +244,7 @@ def mvst_ast_as_released() -> Recipe:
         | {
             "released_start": True,
             "frequency_weights": True,
-            "fusion": FUSION.model_copy(update={"augmented": True}).model_dump(),
+            "fusion": FUSION.model_copy(update={"augmented": True}).model_dump(mode="json"),
         },
         split="icbhi2017/random-file-seed1",
         deviations=(
@@ -264,7 +264,7 @@ def mvst_ast_small() -> Recipe:
     return ast_recipe(
         "mvst/ast-small",
         "mvst",
-        options={"patches": [[16, 16], [32, 8], [64, 4]], "fusion": SMALL_FUSION.model_dump()},
+        options={"patches": [[16, 16], [32, 8], [64, 4]], "fusion": SMALL_FUSION.model_dump(mode="json")},
         epochs=4,
         paper="he2024mvst",
         deviations=(
