@@ -1,5 +1,6 @@
 """Recipe names, files and `--set` changes -> a recipe."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,9 @@ def _read_value(text: str) -> Any:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        text = path.read_text()
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)  # YAML takes 1e-12 for text
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise RecipeError(f"{path}: cannot be read as YAML or JSON ({error}).") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path}: holds no keys. Write it like a run's recipe.json.")
