@@ -258,6 +258,16 @@ def to_log_mel(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) 
     return (energies.log() - front_end.mean) / front_end.scale
 
 
+def without_offset(log_mel: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
+    """Mel energies of standardised log-mel frames as they were before the front-end's offset was added."""
+    return (to_energies(log_mel, front_end) - front_end.log_offset).clamp_min(0.0)
+
+
+def with_offset(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
+    """Undo `without_offset`; where a front-end adds nothing, the least float32 step keeps the logarithm finite."""
+    return to_log_mel(energies + max(front_end.log_offset, torch.finfo(torch.float32).eps), front_end)
+
+
 def levelled(energies: Float[Tensor, "*batch time mel"], front_end: FrontEnd) -> Float[Tensor, "*batch time mel"]:
     """Energies after the gain that brings them to the front-end's level; as they are where it has none."""
     if front_end.level is None:

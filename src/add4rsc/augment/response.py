@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from add4rsc.audio.frontend import FrontEnd, band_centres, to_energies, to_log_mel
+from add4rsc.audio.frontend import FrontEnd, band_centres, with_offset, without_offset
 from add4rsc.augment._draws import uniform
 from add4rsc.terms import Settings
 
@@ -39,9 +39,7 @@ def change_response(
     if settings.is_off or uniform(generator) >= settings.probability:
         return log_mel
     gain = draw_response(settings, front_end, generator)
-    energies = (to_energies(log_mel, front_end) - front_end.log_offset).clamp_min(0.0)
-    changed = energies * 10 ** (gain / 10) + max(front_end.log_offset, torch.finfo(torch.float32).eps)
-    return to_log_mel(changed, front_end)
+    return with_offset(without_offset(log_mel, front_end) * 10 ** (gain / 10), front_end)
 
 
 N_PLACES = 5

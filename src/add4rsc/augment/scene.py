@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from add4rsc.audio.frontend import FrontEnd, levelled, to_energies, to_log_mel
+from add4rsc.audio.frontend import FrontEnd, levelled, with_offset, without_offset
 from add4rsc.augment.noise import NoiseMixer
 from add4rsc.augment.response import ResponseAugmentation, change_response
 
@@ -44,6 +43,4 @@ def relevelled(log_mel: Float[Tensor, "time mel"], front_end: FrontEnd) -> Float
     """Frames at the front-end's level again, as it would bring the changed sound to it."""
     if front_end.level is None:
         return log_mel
-    energies = (to_energies(log_mel, front_end) - front_end.log_offset).clamp_min(0.0)
-    least = max(front_end.log_offset, torch.finfo(torch.float32).eps)
-    return to_log_mel(levelled(energies, front_end) + least, front_end)
+    return with_offset(levelled(without_offset(log_mel, front_end), front_end), front_end)

@@ -61,11 +61,12 @@ def _print_other_measures(result: dict[str, Any]) -> None:
     }
     typer.echo("  ".join(f"{name} {_number(value)}" for name, value in names.items()))
     if result["split"].startswith("sprsound"):
-        parts = {"Score": "score", "AS": "average", "HS": "harmonic", "SE": "sensitivity", "SP": "specificity"}
-        told = "  ".join(f"{name} {_number(result['sprsound'][key])}" for name, key in parts.items())
+        official = result["sprsound"]
+        low, high = map(_number, official["interval"])
+        parts = {"AS": "average", "HS": "harmonic", "SE": "sensitivity", "SP": "specificity"}
+        others = "  ".join(f"{name} {_number(official[key])}" for name, key in parts.items())
+        told = f"Score {_number(official['score'])} ({low} to {high})  {others}"
         generous = _number(result["sprsound_look_alikes"]["M"]["score"])
-        low, high = (_number(value) for value in result["sprsound"]["interval"])
-        told = told.replace("  AS", f" ({low} to {high})  AS", 1)
         typer.echo(f"SPRSound (S): {told}; not comparable with it, but printed by some as Score: M {generous}")
     if result["classes_without_cycles"]:
         typer.echo(f"Without cycles, hence without shares: {', '.join(result['classes_without_cycles'])}.")

@@ -5,7 +5,6 @@ fitted on the recordings of validation patients decides. No annotation of a test
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,19 +38,6 @@ N_FOLDS = 5
 LEAST_PROBABILITY = 1e-4
 
 
-@dataclass(frozen=True)
-class PooledRecordings:
-    """Recordings, and what a network says of their windows."""
-
-    cycles: tuple[RespiratoryCycle, ...]
-    """Each recording from its first to its last second."""
-    pooled: Float[ndarray, "recording value"]
-
-    def part(self, members: Sequence[int]) -> "PooledRecordings":
-        """Some of them."""
-        return PooledRecordings(tuple(self.cycles[index] for index in members), self.pooled[list(members)])
-
-
 def predict_recordings(run: TrainedRun, data_folder: Path, task_name: str) -> Predictions:
     """Judge the test recordings of the run's own split.
 
@@ -69,14 +55,13 @@ def predict_recordings(run: TrainedRun, data_folder: Path, task_name: str) -> Pr
     """
     dataset = open_dataset(data_folder)
     task = _find_task(run, dataset, task_name)
-    whole, own = _divide(run, dataset, task)
-    pooled = _pool(run, [*whole, *own])
-    known, asked = pooled.part(range(len(whole))), pooled.part(range(len(whole), len(whole) + len(own)))
-    judge = fit_judge(known.pooled, _labels(known, task), [each.recording.patient_id for each in known.cycles])
-    probabilities = np.zeros((len(own), len(task.classes)))
-    probabilities[:, judge.classes_] = judge.predict_proba(asked.pooled)
+    known, asked = _divide(run, dataset, task)
+    labels = np.array([task.label(each.annotation) for each in known], dtype=np.int64)
+    judge = fit_judge(_pool(run, known), labels, [each.recording.patient_id for each in known])
+    probabilities = np.zeros((len(asked), len(task.classes)))
+    probabilities[:, judge.classes_] = judge.predict_proba(_pool(run, asked))
     constants = {"subset": "test", "split": run.recipe.split or "", "selection": run.recipe.selection.value}
-    return to_predictions(own, probabilities, task, **constants)
+    return to_predictions(asked, probabilities, task, **constants)
 
 
 def _find_task(run: TrainedRun, dataset: AbstractDataset, name: str) -> Task:
@@ -118,18 +103,13 @@ def _divide(
     return known, test
 
 
-def _labels(recordings: PooledRecordings, task: Task) -> Int[ndarray, " recording"]:
-    return np.array([task.label(each.annotation) for each in recordings.cycles], dtype=np.int64)
-
-
-def _pool(run: TrainedRun, recordings: Sequence[RespiratoryCycle]) -> PooledRecordings:
+def _pool(run: TrainedRun, recordings: Sequence[RespiratoryCycle]) -> Float[ndarray, "recording value"]:
     """What the network says of the windows of every recording, which overlap by half."""
     parts, windows = split_cycles(recordings, run.recipe.crop.model_copy(update={"windows": "mean", "kept": None}))
     store = prepare_features(parts, run.recipe.crop, run.front_end, cache_folder())
     probabilities = predict_probabilities(Fabric(accelerator="auto", devices=1), run.network, store)
     owners = np.array(windows.owners if windows is not None else range(len(parts)))
-    pooled = [pool_windows(probabilities[owners == index]) for index in range(len(recordings))]
-    return PooledRecordings(tuple(recordings), np.stack(pooled))
+    return np.stack([pool_windows(probabilities[owners == index]) for index in range(len(recordings))])
 
 
 def pool_windows(probabilities: Float[ndarray, "window class"]) -> Float[ndarray, " value"]:
