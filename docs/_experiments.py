@@ -33,15 +33,17 @@ TASKS = {
 """Task -> its name, and whose published result stands beside ours."""
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def percent(value: float | None) -> str:
+    """A share in per cent."""
+    return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _spread(values: list[float]) -> str:
-    return _percent(mean(values)) + (f" ± {_percent(stdev(values))}" if len(values) > 1 else "")
+    return percent(mean(values)) + (f" ± {percent(stdev(values))}" if len(values) > 1 else "")
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
@@ -54,7 +56,7 @@ def _heard(folder: Path, level: float | None) -> float:
     """AS of one seed, clean or as the mean over the classes of noise at a level."""
     rows = [
         float(row["sprsound_average"])
-        for row in _rows(folder / "robustness.csv")
+        for row in rows_of(folder / "robustness.csv")
         if (row["corruption"] == "clean") == (level is None) and (level is None or float(row["level"]) == level)
     ]
     return mean(rows)
@@ -82,7 +84,7 @@ def denoising() -> str:
 def denoising_difference() -> str:
     """What the layer adds: second minus first, with its interval."""
     lines = ["| | clean | 10 dB | 0 dB |", "|---|---|---|---|"]
-    found = _rows(EVENTS / "robustness-of-add" / "differences.csv")
+    found = rows_of(EVENTS / "robustness-of-add" / "differences.csv")
     cells = []
     for wanted in (("clean", "", ""), ("recorded", "all", "10.0"), ("recorded", "all", "0.0")):
         row = next(
@@ -115,9 +117,9 @@ def sprsound_tasks() -> str:
                 title,
                 test,
                 f"{_spread([each['score'] for each in seeds])} ({len(seeds)})",
-                _percent(mean(each["average"] for each in seeds)),
-                f"{_percent(ensemble['score'])} ({_percent(low)} to {_percent(high)})",
-                f"{_percent(ensemble['sensitivity'])} / {_percent(ensemble['specificity'])}",
+                percent(mean(each["average"] for each in seeds)),
+                f"{percent(ensemble['score'])} ({percent(low)} to {percent(high)})",
+                f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
                 _mean_score(place.with_name(f"{MAIN}-weighed")),
                 _published(system, task, test),
             ]
@@ -128,7 +130,7 @@ def sprsound_tasks() -> str:
 def _mean_score(place: Path) -> str:
     """Mean of the seeds' official Scores; nothing where there is no such result."""
     values = [_official(folder)["score"] for folder in _seeds(place)]
-    return _percent(mean(values)) if values else "-"
+    return percent(mean(values)) if values else "-"
 
 
 def _official(folder: Path) -> dict[str, Any]:
@@ -137,7 +139,7 @@ def _official(folder: Path) -> dict[str, Any]:
 
 def _published(system: str, task: str, test: str) -> str:
     """A published Score, and whose; of another or an unknown test it says so."""
-    table = _rows(RESULTS.parent / "src" / "add4rsc" / "metrics" / "published.csv")
+    table = rows_of(RESULTS.parent / "src" / "add4rsc" / "metrics" / "published.csv")
     of_task = [row for row in table if (row["system"], row["task"], row["metric"]) == (system, task, "S")]
     for row in of_task:
         if row["test"] in (test, "unknown"):
@@ -157,8 +159,8 @@ def probes() -> str:
     """AS of the validation patients after the last epoch, of seed 1."""
     lines = ["| training | Sp | Se | AS |", "|---|---|---|---|"]
     for place, title in PROBES.items():
-        last = _rows(place / "seed-1" / "history.csv")[-1]
-        cells = (_percent(float(last[f"validation_{name}"])) for name in ("specificity", "sensitivity", "score"))
+        last = rows_of(place / "seed-1" / "history.csv")[-1]
+        cells = (percent(float(last[f"validation_{name}"])) for name in ("specificity", "sensitivity", "score"))
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

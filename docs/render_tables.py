@@ -4,7 +4,6 @@ Usage: python docs/render_tables.py [--check]
 """
 
 import argparse
-import csv
 import json
 import re
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import _experiments
+from _experiments import percent, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -49,13 +49,9 @@ def _methods(place: str) -> list[str]:
     return [method for method in METHODS if (RESULTS / place / method / "summary.json").exists()]
 
 
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
 def _with_interval(summary: dict[str, Any], name: str) -> str:
     low, high = summary["intervals"][name]
-    return f"{_percent(summary[name])} ({_percent(low)} to {_percent(high)})"
+    return f"{percent(summary[name])} ({percent(low)} to {percent(high)})"
 
 
 def scores() -> str:
@@ -68,9 +64,9 @@ def scores() -> str:
         for method in _methods(place):
             found = _read(place, method)
             counts = f"{found['n_cycles']} / {found['n_patients']}"
-            parts = [title, METHODS[method], counts, _percent(found["specificity"])]
+            parts = [title, METHODS[method], counts, percent(found["specificity"])]
             parts += [
-                _percent(found["sensitivity"]),
+                percent(found["sensitivity"]),
                 _with_interval(found, "score"),
                 _with_interval(found, "score_binary"),
             ]
@@ -89,7 +85,7 @@ def stethoscopes() -> str:
     ]
     for method in _methods(place):
         for name, group in _read(place, method)["per_stethoscope"].items():
-            shares = [_percent(group[part]) for part in ("specificity", "sensitivity", "score")]
+            shares = [percent(group[part]) for part in ("specificity", "sensitivity", "score")]
             counts = [str(training.get(name, 0)), str(group["n_cycles"])]
             lines.append(f"| {' | '.join([name, *counts, METHODS[method], *shares])} |")
     return "\n".join(lines)
@@ -116,13 +112,13 @@ def noise() -> str:
     place = "sprsound2022/cycle-4/inter"
     told = ["clean" if level is None else f"{level:g} dB" for level in LEVELS]
     lines = [f"| network | {' | '.join(told)} | 0 dB, difference from the first |", "|" + "---|" * (len(LEVELS) + 2)]
-    differences = _rows(RESULTS / place / "robustness-compared" / "differences.csv")
+    differences = rows_of(RESULTS / place / "robustness-compared" / "differences.csv")
     for method, name in METHODS.items():
         table = RESULTS / place / method / "robustness" / "summary.csv"
         if not table.exists():
             continue
-        found = _rows(table)
-        cells = [_percent(float(_cell(found, level)["value"])) for level in LEVELS]
+        found = rows_of(table)
+        cells = [percent(float(_cell(found, level)["value"])) for level in LEVELS]
         against = [row for row in differences if row["second"].endswith(method)]
         gain = "-"
         if against:
@@ -137,18 +133,13 @@ def noise_add() -> str:
     """What the ADD layer adds to the same recipe: second minus first, with its interval."""
     told = ["clean" if level is None else f"{level:g} dB" for level in LEVELS]
     lines = [f"| | {' | '.join(told)} |", "|" + "---|" * (len(LEVELS) + 1)]
-    found = _rows(RESULTS / "sprsound2022/cycle-4/inter" / "robustness-of-add" / "differences.csv")
+    found = rows_of(RESULTS / "sprsound2022/cycle-4/inter" / "robustness-of-add" / "differences.csv")
     cells = []
     for level in LEVELS:
         row = _cell(found, level)
         difference, low, high = (f"{100 * float(row[key]):+.1f}" for key in ("difference", "low", "high"))
         cells.append(f"{difference} ({low} to {high})")
     return "\n".join([*lines, f"| add4rsc/mn04-robust - fine_tuning/mn04-robust | {' | '.join(cells)} |"])
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def _cell(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
@@ -202,7 +193,7 @@ def segmenter_scores() -> str:
     lines = [head, "|---|---|---|---|---|---|---|"]
     for corpus in _segmenter():
         for row in corpus["scores"]:
-            shares = [_percent(row[part]) for part in ("specificity", "sensitivity", "score")]
+            shares = [percent(row[part]) for part in ("specificity", "sensitivity", "score")]
             lines.append(f"| {' | '.join([corpus['split'], corpus['model'], row['subset'], row['method'], *shares])} |")
     return "\n".join(lines)
 
@@ -218,8 +209,8 @@ def _benchmark(place: str) -> str:
     lines = [head + "| parameters | s a seed | ms a cycle |", "|" + "---|" * 10]
     for row in json.loads(file.read_text())["ranking"]:
         score = row["score"]
-        interval = f"{_percent(score['value'])} ({_percent(score['low'])} to {_percent(score['high'])})"
-        shares = [_percent(row[part]["value"]) for part in ("specificity", "sensitivity")]
+        interval = f"{percent(score['value'])} ({percent(score['low'])} to {percent(score['high'])})"
+        shares = [percent(row[part]["value"]) for part in ("specificity", "sensitivity")]
         costs = [f"{row['n_parameters']:,}", str(row["training_seconds"]), f"{row['latency_ms']:.1f}"]
         parts = [str(row["rank"]), row["recipe"], *shares, interval, f"{100 * row['sd']:.1f}", row["same"], *costs]
         lines.append(f"| {' | '.join(parts)} |")
@@ -242,7 +233,7 @@ def small_transformer() -> str:
     starts = {"random weights": "fine_tuning-ast-small-from-random", "ast/small-m2d": "fine_tuning-ast-small"}
     for title, name in starts.items():
         found = _read("sprsound2022/cycle-4/inter", name)
-        shares = [_percent(found[part]["mean"]) for part in ("specificity", "sensitivity", "score")]
+        shares = [percent(found[part]["mean"]) for part in ("specificity", "sensitivity", "score")]
         lines.append(f"| {title} | {' | '.join(shares)} | {100 * found['score']['sd']:.1f} |")
     return "\n".join(lines)
 
