@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,7 +68,7 @@ GATHERING = ("patch_mix_cl", "sg_scl", "pafa", "pc_mcl")
 
 def made_batch() -> Batch:
     generator = torch.Generator().manual_seed(3)
-    log_mel, second = torch.randn(2, N_CYCLES, 64, 64, generator=generator)
+    log_mel, second = torch.randn(2, N_CYCLES, 64, 64, generator=generator).double()
     groups = {"stethoscope": torch.tensor([0, 1, 0, 1, -1]), "patient": torch.tensor([7, 7, 2, 2, 7])}
     return Batch(log_mel, torch.tensor([0, 1, 2, 3, 1]), second=second, groups=groups, progress=0.4)
 
@@ -75,16 +77,18 @@ def build(name: str) -> torch.nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         kind = methods.get(name)
-        return kind.create(backbones.get("small_cnn")(), 64, 4, read_options(kind, {})).train()
+        return kind.create(backbones.get("small_cnn")(), 64, 4, read_options(kind, {})).train().double()
 
 
-WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.5])
+WEIGHTS = torch.tensor([1.0, 2.0, 0.5, 3.0, 1.5], dtype=torch.float64)
 
 WORKER = """
     import sys, torch, torch.distributed as dist
     from add4rsc.engine.normalisation import share_batch_norm
     from add4rsc.methods._contrast import gather_cycles, own_places
 
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # what shared normalisation widens to
     rank, folder = int(sys.argv[1]), sys.argv[2]
     dist.init_process_group("gloo", init_method=f"file://{folder}/group", rank=rank, world_size=2)
     half = torch.arange(rank, 5, 2, dtype=torch.bfloat16)
@@ -130,11 +134,24 @@ def of_two_processes(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return torch.load(folder / "found.pt")
 
 
+@contextmanager
+def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As the workers compute: where rounding turns a ReLU over, single precision differs between processors."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("name", GATHERING)
-def test_two_processes_give_the_losses_and_the_gradient_of_one(name, of_two_processes) -> None:
-    network = build(name)
-    terms = network.losses(made_batch(), torch.Generator().manual_seed(11))
-    sum((term * WEIGHTS / WEIGHTS.sum()).sum() for term in terms.values()).backward()
+def test_two_processes_give_the_losses_and_the_gradient_of_one(name, of_two_processes, monkeypatch) -> None:
+    network, batch = build(name), made_batch()
+    with double_precision(monkeypatch):
+        terms = network.losses(batch, torch.Generator().manual_seed(11))
+        sum((term * WEIGHTS / WEIGHTS.sum()).sum() for term in terms.values()).backward()
     found, gradients = of_two_processes[name]
     assert found.keys() == terms.keys()
     for key, term in terms.items():
@@ -142,4 +159,4 @@ def test_two_processes_give_the_losses_and_the_gradient_of_one(name, of_two_proc
         torch.testing.assert_close(found[key], term.detach(), rtol=1e-4, atol=1e-5)
     for key, weight in network.named_parameters():
         difference = (gradients[key] - weight.grad).norm().item()
-        assert difference <= 1e-2 * weight.grad.norm().item() + 1e-3, key  # rounding differs between processors
+        assert difference <= 1e-3 * weight.grad.norm().item() + 1e-3, key
