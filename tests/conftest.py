@@ -1,7 +1,10 @@
 """Where the real data lie, and the skip that says so when they do not."""
 
+import importlib.util
 import os
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -31,6 +34,22 @@ def golden() -> Path:
 @pytest.fixture(scope="session")
 def shared_weights() -> Path:
     return _folder_or_skip(SHARED / "weights")
+
+
+@pytest.fixture(scope="session")
+def load_script() -> Callable[[str], ModuleType]:
+    """Loads a program of the repository that is no part of the package, by its path from the root."""
+
+    def load(path: str) -> ModuleType:
+        file = Path(__file__).parents[1] / path
+        specification = importlib.util.spec_from_file_location(file.stem, file)
+        assert specification is not None
+        assert specification.loader is not None
+        module = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load
 
 
 @pytest.fixture

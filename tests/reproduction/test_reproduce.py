@@ -1,22 +1,14 @@
 """The reproduction kit, in small."""
 
-import importlib.util
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "reproduction" / "reproduce.py"
-
 
 @pytest.fixture(scope="module")
-def kit():
-    spec = importlib.util.spec_from_file_location("reproduce", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def kit(load_script):
+    return load_script("reproduction/reproduce.py")
 
 
 def predictions(folder: Path, decisions: list[str], split: str) -> None:

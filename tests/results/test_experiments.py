@@ -1,7 +1,5 @@
 """The list of experiments: every one can be trained, and forms differ in what they say that they differ in."""
 
-import importlib.util
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -11,17 +9,10 @@ from add4rsc.engine.model import build_method, resolve_front_end
 from add4rsc.methods import recipes
 from add4rsc.recipe import Recipe, change_recipe
 
-SCRIPT = Path(__file__).parents[2] / "results" / "experiments.py"
-
 
 @pytest.fixture(scope="module")
-def experiments() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("experiments", SCRIPT)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def experiments(load_script) -> ModuleType:
+    return load_script("results/experiments.py")
 
 
 def recipe_of(experiment) -> Recipe:
