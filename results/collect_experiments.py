@@ -34,6 +34,7 @@ NAMES = {
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
 }
 """Experiment -> folder of its results."""
+OF_A_RUN = ("recipe.json", "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
@@ -62,8 +63,7 @@ def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -
     for seed, folder in finished_seeds(run):
         for test in tests:
             score_events(folder, f"seed-{seed}", name, corpus, test)
-        for kept in ("recipe.json", "run.json", "history.csv"):
-            shutil.copyfile(folder / kept, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}" / kept)
+        copy_files(OF_A_RUN, folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
     for task in EVENT_TASKS:
         for test in tests:
             finish(place_of(task, test, name), run)
@@ -88,6 +88,13 @@ def place_of(task: str, test: str, name: str) -> Path:
     return RESULTS / "sprsound2022" / task / test / name
 
 
+def copy_files(names: tuple[str, ...], source: Path, place: Path) -> None:
+    """Copy files as they are."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        shutil.copyfile(source / name, place / name)
+
+
 def drop_tables(place: Path) -> None:
     """Keep the scores of what can be made again from other tables."""
     for table in place.rglob("predictions.csv"):
@@ -106,7 +113,7 @@ def tested(folder: Path, corpus: Path, test: str) -> Predictions:
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
     """Tasks of whole recordings on the inter-patient test."""
     for task in RECORD_TASKS:
-        place = RESULTS / "sprsound2022" / task / "inter" / name
+        place = place_of(task, "inter", name)
         for seed, folder in finished_seeds(run):
             path = folder / f"tested-on-{task}.csv"
             if not path.exists():
@@ -118,26 +125,27 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
 def collect_probe(run: Path) -> None:
     """How a single training went on its validation patients; its test is left alone."""
     for seed, folder in finished_seeds(run):
-        place = RESULTS / "sprsound2022" / "task-1-2" / "probes" / run.name / f"seed-{seed}"
-        place.mkdir(parents=True, exist_ok=True)
-        for kept in ("recipe.json", "run.json", "history.csv"):
-            shutil.copyfile(folder / kept, place / kept)
-        write_text(place.parent / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
+        place = place_of(EVENT_TASKS[0], "probes", run.name)
+        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+        note_command(place, run)
 
 
 def finish(place: Path, run: Path) -> None:
     """Mean and spread over seeds, the ensemble, and the command."""
     summarise(place)
+    note_command(place, run)
+
+
+def note_command(place: Path, run: Path) -> None:
+    """Say by what a result was made."""
     write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
 
 
 def collect_robustness(measured: Path, name: str) -> None:
     """Tables of scores under noise, of every seed; the stored predictions stay where they are, for their size."""
-    place = RESULTS / "sprsound2022" / "task-1-2" / "inter" / name / "robustness"
+    place = place_of(EVENT_TASKS[0], "inter", name) / "robustness"
     for source in sorted(measured.glob("seed-*/robustness.csv")):
-        (place / source.parent.name).mkdir(parents=True, exist_ok=True)
-        for kept in ("robustness.csv", "settings.json"):
-            shutil.copyfile(source.parent / kept, place / source.parent.name / kept)
+        copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
 
 
 def main() -> None:
