@@ -4,12 +4,13 @@ Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--robustnes
 
 RUNS is what results/experiments.py wrote. Networks that tell seven classes of events apart answer task 1-2, with their
 classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2. Folders named -weighed have
-the weight of the normal class that was found on each seed's validation patients. Nothing is chosen on a test.
+the weight of the normal class that was found on each seed's validation patients, or, where the seeds are the folds of a
+cross-validation, on all of them together. Nothing is chosen on a test.
 """
 
 import argparse
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,12 +33,15 @@ NAMES = {
         for form in ("paper", "released", "filter", "attention", "no-loss")
     },
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
+    "sprsound-folds/plain": "fine_tuning-mn04-folds",
 }
 """Experiment -> folder of its results."""
+WHOLE = ("sprsound-noisy/plain", "sprsound-folds/plain")
+"""What is tested on everything: events of all tests, and recordings."""
 OF_A_RUN = ("recipe.json", "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
-    "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
+    "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"
     "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --robustness ROBUSTNESS\n"
 )
 
@@ -49,9 +53,10 @@ def finished_seeds(run: Path) -> Iterator[tuple[int, Path]]:
             yield int(folder.name.removeprefix("seed-")), folder
 
 
-def weighed(of_test: Predictions, of_validation: Predictions) -> Predictions:
+def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
     """Predictions with the weight of the normal class that serves the validation patients best."""
-    offset = best_offset(of_validation.labels, of_validation.probabilities)
+    labels, probabilities = ([getattr(each, name) for each in of_validation] for name in ("labels", "probabilities"))
+    offset = best_offset(np.concatenate(labels), np.concatenate(probabilities))
     shifted = shift_normal(of_test.probabilities, offset)
     columns = {f"p_{name}": shifted[:, index] for index, name in enumerate(of_test.classes)}
     columns |= {"decision": np.array(of_test.classes)[shifted.argmax(axis=1)], OFFSET: f"{offset:.3f}"}
@@ -60,9 +65,11 @@ def weighed(of_test: Predictions, of_validation: Predictions) -> Predictions:
 
 def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
     """Tasks of events on some tests; on the inter-patient one beside them with a weight of the normal class."""
-    for seed, folder in finished_seeds(run):
+    finished = dict(finished_seeds(run))
+    for seed, folder in finished.items():
+        known = list(finished.values()) if run.parent.name == "sprsound-folds" else [folder]
         for test in tests:
-            score_events(folder, f"seed-{seed}", name, corpus, test)
+            score_events(folder, known, f"seed-{seed}", name, corpus, test)
         copy_files(OF_A_RUN, folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
     for task in EVENT_TASKS:
         for test in tests:
@@ -72,15 +79,15 @@ def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -
         drop_tables(place_of(task, "inter", f"{name}-weighed"))
 
 
-def score_events(folder: Path, seed: str, name: str, corpus: Path, test: str) -> None:
-    """Both tasks of events of one seed on one test."""
+def score_events(folder: Path, known: Sequence[Path], seed: str, name: str, corpus: Path, test: str) -> None:
+    """Both tasks of events of one seed on one test; weighed by the validation patients of the runs in `known`."""
     table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
     for task in EVENT_TASKS:
         of_test = read_as(table, task)
         write_scored(place_of(task, test, name) / seed, of_test)
         if test == "inter":
-            validation = read_as(read_predictions(folder / "validation.csv"), task)
-            write_scored(place_of(task, test, f"{name}-weighed") / seed, weighed(of_test, validation))
+            validation = [read_as(read_predictions(each / "validation.csv"), task) for each in known]
+            write_scored(place_of(task, test, f"{name}-weighed") / seed, weighed(of_test, *validation))
 
 
 def place_of(task: str, test: str, name: str) -> Path:
@@ -130,6 +137,15 @@ def collect_probe(run: Path) -> None:
         note_command(place, run)
 
 
+def collect_icbhi(run: Path) -> None:
+    """Every seed of a form on the official test of the ICBHI subset."""
+    place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / NAMES[f"sprsound-noisy/{run.name}"]
+    for seed, folder in finished_seeds(run):
+        write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
+        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+    finish(place, run)
+
+
 def finish(place: Path, run: Path) -> None:
     """Mean and spread over seeds, the ensemble, and the command."""
     summarise(place)
@@ -157,13 +173,15 @@ def main() -> None:
     arguments = parser.parse_args()
     for probe in sorted(arguments.runs.glob("sprsound-probes/*")):
         collect_probe(probe)
+    for run in sorted(arguments.runs.glob("icbhi-noisy/*")):
+        collect_icbhi(run)
     for path, name in NAMES.items():
         run = arguments.runs / path
         if not any(finished_seeds(run)):
             continue
-        is_main = path == "sprsound-noisy/plain"
-        collect_events(run, name, arguments.sprsound, ("inter", "intra", "union") if is_main else ("inter",))
-        if is_main:
+        tests = ("inter", "intra", "union") if path in WHOLE else ("inter",)
+        collect_events(run, name, arguments.sprsound, tests)
+        if path in WHOLE:
             collect_recordings(run, name, arguments.sprsound)
         if arguments.robustness is not None and run.parent.name == "sprsound-noisy":
             collect_robustness(arguments.robustness / run.name, name)

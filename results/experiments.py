@@ -1,10 +1,11 @@
 """Train what docs/denoising.md tells of: one list, which can be stopped and goes on.
 
-Usage: python results/experiments.py --sprsound FOLDER [--only GROUP/NAME,...] [--shard I/N] [--out RUNS]
+Usage: python results/experiments.py --sprsound FOLDER --icbhi FOLDER [--only GROUP/NAME,...] [--shard I/N] [--out RUNS]
 
 Every seed of every experiment is a run folder, RUNS/GROUP/NAME/seed-N; finished ones are kept, a killed one goes on
 from its last epoch. Runs come in the order of the list, the first seed of everything in a group before the second.
-`--list` prints the names. What a group is for is said where it is made.
+What is of a corpus whose folder is not given is left out. `--list` prints the names. What a group is for is said where
+it is made.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
@@ -28,11 +29,18 @@ class Experiment:
     recipe: str
     changes: dict[str, Any]
     seeds: tuple[int, ...] = (1, 2)
+    corpus: Literal["sprsound", "icbhi"] = "sprsound"
+    in_folds: bool = False
+    """Every seed holds back other patients to choose its epoch by: together the seeds are a cross-validation."""
 
     @property
     def path(self) -> str:
         """GROUP/NAME."""
         return f"{self.group}/{self.name}"
+
+    def changes_of(self, seed: int) -> dict[str, Any]:
+        """What one seed changes in the recipe."""
+        return self.changes | ({"validation_seed": seed - 1} if self.in_folds else {})
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,10 @@ SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
 FEWER = {"noise.probability": 0.4}
+FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema", "averaging.decay": 0.99}
+"""Every event as it was recorded, on all of the network's bands, with half as many epochs again as the benchmark."""
+ICBHI: dict[str, Any] = SHORT | {"task": "cycle-4", "epochs": 6}
+"""A sixth of SPRSound's cycles, seen more often."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -81,24 +93,33 @@ def list_experiments() -> list[Experiment]:
     """All of them, in the order in which they are worth their time."""
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
+        Experiment("sprsound-folds", "plain", "fine_tuning/mn04-small", FOLDS, CLAIMED, in_folds=True),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
+        *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
         Experiment("sprsound-probes", "levelled", PLAIN, SPRSOUND | FEWER | {"front_end.level": 0.1}, (1,)),
     ]
 
 
-def _form(group: str, name: str, changes: dict[str, Any], seeds: tuple[int, ...]) -> Experiment:
+def _form(
+    group: str,
+    name: str,
+    changes: dict[str, Any],
+    seeds: tuple[int, ...],
+    corpus: Literal["sprsound", "icbhi"] = "sprsound",
+) -> Experiment:
     form = FORMS[name]
     options = {"options": form.options} if form.options else {}
-    return Experiment(group, name, form.recipe, changes | options, seeds=seeds)
+    return Experiment(group, name, form.recipe, changes | options, seeds, corpus)
 
 
 def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]:
     """Every run of what was asked for: group by group, seed by seed."""
-    asked = [each for each in list_experiments() if not arguments.only or each.path in arguments.only]
+    at_hand = [each for each in list_experiments() if getattr(arguments, each.corpus) is not None]
+    asked = [each for each in at_hand if not arguments.only or each.path in arguments.only]
     for group in dict.fromkeys(each.group for each in asked):
         members = [each for each in asked if each.group == group]
         for seed in sorted({seed for each in members for seed in each.seeds}):
@@ -109,14 +130,15 @@ def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
     """Train one seed, or go on with it; nothing where it is finished."""
     folder = arguments.out / experiment.path / f"seed-{seed}"
-    settings = RunSettings(arguments.sprsound, folder, accelerator="cpu", resume=True)
-    train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes), (seed,), settings)
+    settings = RunSettings(getattr(arguments, experiment.corpus), folder, accelerator="cpu", resume=True)
+    train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes_of(seed)), (seed,), settings)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sprsound", type=Path, help="SPRSound 2022")
+    parser.add_argument("--icbhi", type=Path, help="ICBHI 2017, or a part of it")
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="experiments, by comma")
     parser.add_argument("--seeds", type=lambda text: tuple(map(int, text.split(","))), default=(), help="these alone")

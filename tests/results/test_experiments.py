@@ -19,25 +19,45 @@ def recipe_of(experiment) -> Recipe:
     return change_recipe(recipes.get(experiment.recipe)(), experiment.changes)
 
 
-def test_every_experiment_builds_and_judges_seven_classes(experiments):
+def test_every_experiment_builds_and_judges_the_classes_of_its_corpus(experiments):
     found = experiments.list_experiments()
     assert len({each.path for each in found}) == len(found)
     for each in found:
         recipe = recipe_of(each)
+        n_classes = {"task-1-2": 7, "cycle-4": 4}[recipe.task]
         front_end = resolve_front_end(recipe)
-        network = build_method(recipe, 7, pretrained=False).eval()
+        network = build_method(recipe, n_classes, pretrained=False).eval()
         n_frames = front_end.n_frames(recipe.crop.n_samples(front_end.sample_rate))
-        assert network(torch.zeros(1, n_frames, front_end.n_bands)).shape == (1, 7)
+        assert network(torch.zeros(1, n_frames, front_end.n_bands)).shape == (1, n_classes)
 
 
 def test_forms_of_one_group_differ_in_method_and_options_alone(experiments):
-    for group in ("sprsound-noisy", "sprsound-clean"):
+    for group in ("sprsound-noisy", "sprsound-clean", "icbhi-noisy"):
         members = [recipe_of(each) for each in experiments.list_experiments() if each.group == group]
         left_out = {"name", "method", "options", "paper", "deviations"}
         assert len({each.model_dump_json(exclude=left_out) for each in members}) == 1
 
 
 def test_seeds_of_a_group_come_one_after_the_other(experiments):
-    order = [(each.group, seed) for each, seed in experiments.list_runs(experiments.parse([]))]
+    asked = experiments.parse(["--sprsound", "here", "--icbhi", "there"])
+    order = [(each.group, seed) for each, seed in experiments.list_runs(asked)]
+    assert order
     groups = list(dict.fromkeys(group for group, _ in order))
     assert order == sorted(order, key=lambda pair: (groups.index(pair[0]), pair[1]))
+
+
+def test_only_the_corpora_that_are_given_are_trained_on(experiments):
+    runs = list(experiments.list_runs(experiments.parse(["--icbhi", "there"])))
+    assert runs
+    assert {each.corpus for each, _ in runs} == {"icbhi"}
+
+
+def test_folds_hold_back_other_patients_for_each_seed(experiments):
+    folds = [each for each in experiments.list_experiments() if each.in_folds]
+    assert folds
+    for each in folds:
+        held_back = [each.changes_of(seed)["validation_seed"] for seed in each.seeds]
+        assert sorted(held_back) == list(range(5))
+    assert not any(
+        "validation_seed" in each.changes_of(1) for each in experiments.list_experiments() if not each.in_folds
+    )
