@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -12,6 +14,7 @@ from add4rsc.predictions import Predictions, read_predictions
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 SPRSOUND = RESULTS / "sprsound2022"
 EVENTS = SPRSOUND / "task-1-2" / "inter"
+ICBHI = RESULTS / "icbhi2017-subset" / "cycle-4" / "official"
 FORMS = {
     "fine_tuning-mn04-clean": "no layer, trained without noise",
     "fine_tuning-mn04-noisy": "no layer",
@@ -21,9 +24,13 @@ FORMS = {
     "add4rsc-mn04-filter-noisy": "its filters alone",
     "add4rsc-mn04-paper-noisy": "ADD, `paper`",
     "add4rsc-mn04-released-noisy": "ADD, `released-2025-08`",
+    "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
+    "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
+    "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
 }
 """Folder of a result -> what stands in front of the network."""
-MAIN = "fine_tuning-mn04-noisy"
+RULES = ("-wiener", "-spectral-subtraction")
+MAIN, FOLDS = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds"
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
     "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
@@ -66,8 +73,9 @@ def denoising() -> str:
     """Every form of the layer: parameters, cost and AS without and with noise."""
     lines = ["| in front of the network | seeds | parameters | s a training | clean | 10 dB | 0 dB |", "|" + "---|" * 7]
     for name, title in FORMS.items():
-        seeds, measured = _seeds(EVENTS / name), _seeds(EVENTS / name / "robustness")
-        if not seeds:
+        trained = next((name.removesuffix(rule) for rule in RULES if name.endswith(rule)), name)
+        seeds, measured = _seeds(EVENTS / trained), _seeds(EVENTS / name / "robustness")
+        if not seeds or (name != trained and not measured):
             continue
         runs = [json.loads((folder / "run.json").read_text()) for folder in seeds]
         cells = (
@@ -82,10 +90,18 @@ def denoising() -> str:
 
 
 def denoising_difference() -> str:
-    """What the layer adds: second minus first, with its interval."""
-    lines = ["| | clean | 10 dB | 0 dB |", "|---|---|---|---|"]
-    found = rows_of(EVENTS / "robustness-of-add" / "differences.csv")
-    cells = []
+    """What each form adds to the network without it: second minus first, with its interval."""
+    lines = ["| minus no layer | seeds | clean | 10 dB | 0 dB |", "|---|---|---|---|---|"]
+    for name, title in FORMS.items():
+        place = EVENTS / name / "robustness"
+        if (place / "against-plain.csv").exists():
+            cells = _differences(rows_of(place / "against-plain.csv"))
+            lines.append(f"| {title} | {len(_seeds(place))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _differences(found: list[dict[str, str]]) -> Iterator[str]:
+    """Differences of AS on clean cycles and at two levels of noise."""
     for wanted in (("clean", "", ""), ("recorded", "all", "10.0"), ("recorded", "all", "0.0")):
         row = next(
             each
@@ -93,12 +109,31 @@ def denoising_difference() -> str:
             if (each["corruption"], each["noise_class"], each["level"]) == wanted
             and (each["measure"], each["quantity"]) == ("sprsound_average", "level")
         )
-        difference, low, high = (f"{100 * float(row[key]):+.1f}" for key in ("difference", "low", "high"))
-        cells.append(f"{difference} ({low} to {high})")
-    return "\n".join([*lines, f"| ADD, `fixed`, minus no layer | {' | '.join(cells)} |"])
+        yield _difference(*(float(row[key]) for key in ("difference", "low", "high")))
 
 
-def sprsound_tasks() -> str:
+def _difference(difference: float, low: float, high: float) -> str:
+    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def icbhi_forms() -> str:
+    """Every form on the official test of the ICBHI subset."""
+    lines = ["| in front of the network | seeds | Sp | Se | Score | minus no layer |", "|" + "---|" * 6]
+    for name, title in FORMS.items():
+        place = ICBHI / name
+        scores = [json.loads((folder / "summary.json").read_text()) for folder in _seeds(place)]
+        if not scores:
+            continue
+        cells = [_spread([each[key] for each in scores]) for key in ("specificity", "sensitivity", "score")]
+        compared = place / "against-plain.json"
+        if compared.exists():
+            found = json.loads(compared.read_text())["scores"]["score"]
+            cells.append(_difference(found["difference"], *found["interval"]))
+        lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |" + ("" if compared.exists() else " - |"))
+    return "\n".join(lines)
+
+
+def sprsound_tasks(name: str = FOLDS) -> str:
     """Official Score of every task and test: means of seeds, and their ensemble."""
     lines = [
         "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP "
@@ -107,7 +142,7 @@ def sprsound_tasks() -> str:
     ]
     for task, (title, system) in TASKS.items():
         for test in ("inter", "intra", "union"):
-            place = SPRSOUND / task / test / MAIN
+            place = SPRSOUND / task / test / name
             if not (place / "ensemble").exists():
                 continue
             seeds = [_official(folder) for folder in _seeds(place)]
@@ -120,7 +155,7 @@ def sprsound_tasks() -> str:
                 percent(mean(each["average"] for each in seeds)),
                 f"{percent(ensemble['score'])} ({percent(low)} to {percent(high)})",
                 f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
-                _mean_score(place.with_name(f"{MAIN}-weighed")),
+                _mean_score(place.with_name(f"{name}-weighed")),
                 _published(system, task, test),
             ]
             lines.append(f"| {' | '.join(cells)} |")
@@ -177,7 +212,7 @@ def stethoscope_auc() -> str:
     """How well cycles are ranked on each stethoscope of the ICBHI subset's official test."""
     lines = ["| network | stethoscope | test cycles | abnormal | crackle | wheeze |", "|---|---|---|---|---|---|"]
     for name, title in NETWORKS.items():
-        table = read_predictions(RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / name / "predictions.csv")
+        table = read_predictions(ICBHI / name / "predictions.csv")
         stethoscopes = table.table["stethoscope"].astype(str)
         for stethoscope in sorted(stethoscopes.unique()):
             rows = (stethoscopes == stethoscope).to_numpy()
@@ -197,7 +232,9 @@ def _areas(table: Predictions, rows: Any) -> list[float]:
 TABLES = {
     "denoising": denoising,
     "denoising-difference": denoising_difference,
+    "icbhi-forms": icbhi_forms,
     "sprsound-tasks": sprsound_tasks,
+    "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "stethoscope-auc": stethoscope_auc,
     "probes": probes,
 }

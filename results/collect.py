@@ -85,8 +85,8 @@ def entry_of(row: dict[str, Any], table: dict[str, Any], place: Path) -> Entry:
         str(place / folder_of(row)),
         row["n_parameters"],
         row["n_learning"],
-        row["training_seconds"],
-        row["latency_ms"] / 1000,
+        None if row["training_seconds"] is None else float(row["training_seconds"]),
+        None if row["latency_ms"] is None else row["latency_ms"] / 1000,
         tuple(deviations),
         row["reported"],
     )

@@ -2,27 +2,35 @@
 
 Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--robustness FOLDER]
 
-RUNS is what results/experiments.py wrote. Networks that tell seven classes of events apart answer task 1-2, with their
-classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2. Folders named -weighed have
-the weight of the normal class that was found on each seed's validation patients, or, where the seeds are the folds of a
-cross-validation, on all of them together. Nothing is chosen on a test.
+RUNS is what results/experiments.py wrote; the folder of robustness holds GROUP/NAME/seed-N, and GROUP/NAME-RULE/seed-N
+for what was heard through a rule of `add4rsc robustness --enhance`. Networks that tell seven classes of events apart
+answer task 1-2, with their classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2.
+Folders named -weighed have the weight of the normal class that was found on each seed's validation patients, or, where
+the seeds are the folds of a cross-validation, on all of them together. Nothing is chosen on a test.
 """
 
 import argparse
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from collect import summarise, write_scored
 
+from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
 from add4rsc.engine.decision import OFFSET, best_offset, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import predict_recordings
 from add4rsc.engine.testing import predict_test_subset
+from add4rsc.metrics.compare import compare_runs
+from add4rsc.metrics.runs import Run
 from add4rsc.predictions import Predictions, read_predictions
-from add4rsc.storage import write_text
+from add4rsc.robustness.results import difference_rows
+from add4rsc.robustness.scoring import compare_cells, find_run
+from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 NAMES = {
@@ -34,10 +42,14 @@ NAMES = {
     },
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
+    "sprsound-twins/plain": "fine_tuning-mn04-twins",
 }
 """Experiment -> folder of its results."""
-WHOLE = ("sprsound-noisy/plain", "sprsound-folds/plain")
+PLAIN = "sprsound-noisy/plain"
+"""With what every form is compared."""
+WHOLE = (PLAIN, "sprsound-folds/plain")
 """What is tested on everything: events of all tests, and recordings."""
+AGAINST_PLAIN = "against-plain.json"
 OF_A_RUN = ("recipe.json", "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
@@ -138,12 +150,22 @@ def collect_probe(run: Path) -> None:
 
 
 def collect_icbhi(run: Path) -> None:
-    """Every seed of a form on the official test of the ICBHI subset."""
+    """Every seed of a form on the official test of the ICBHI subset, and what the form changes, over common seeds."""
     place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / NAMES[f"sprsound-noisy/{run.name}"]
     for seed, folder in finished_seeds(run):
         write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
     finish(place, run)
+    plain = run.parent / "plain"
+    seeds = sorted(dict(finished_seeds(plain)).keys() & dict(finished_seeds(run)).keys())
+    if run != plain and seeds:
+        first, second = (Run(each.name, {seed: read_seed(each, seed) for seed in seeds}) for each in (plain, run))
+        write_json(place / AGAINST_PLAIN, asdict(compare_runs(first, second)))
+
+
+def read_seed(run: Path, seed: int) -> Predictions:
+    """Predictions of one seed."""
+    return read_predictions(run / f"seed-{seed}" / "predictions.csv")
 
 
 def finish(place: Path, run: Path) -> None:
@@ -157,11 +179,25 @@ def note_command(place: Path, run: Path) -> None:
     write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
 
 
-def collect_robustness(measured: Path, name: str) -> None:
+def collect_robustness(measured: Path) -> None:
     """Tables of scores under noise, of every seed; the stored predictions stay where they are, for their size."""
-    place = place_of(EVENT_TASKS[0], "inter", name) / "robustness"
-    for source in sorted(measured.glob("seed-*/robustness.csv")):
-        copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
+    for experiment, name in NAMES.items():
+        for rule in ("", *(f"-{each}" for each in Enhancement if each is not Enhancement.NONE)):
+            folder = measured / f"{experiment}{rule}"
+            place = place_of(EVENT_TASKS[0], "inter", name + rule) / "robustness"
+            for source in sorted(folder.glob("seed-*/robustness.csv")):
+                copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
+            if place.exists() and folder != measured / PLAIN:
+                write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
+
+
+def compare_heard(plain: Path, other: Path) -> pd.DataFrame:
+    """Differences of a form from the network without it in every condition, as means over the seeds that both have."""
+    found = find_run(plain), find_run(other)
+    seeds = sorted(found[0].of_seed.keys() & found[1].of_seed.keys())
+    first, second = (replace(each, of_seed={seed: each.of_seed[seed] for seed in seeds}) for each in found)
+    conditions = sorted(set(first.conditions) & set(second.conditions))
+    return pd.DataFrame(difference_rows(plain.name, other.name, compare_cells(first, second, conditions)))
 
 
 def main() -> None:
@@ -183,8 +219,8 @@ def main() -> None:
         collect_events(run, name, arguments.sprsound, tests)
         if path in WHOLE:
             collect_recordings(run, name, arguments.sprsound)
-        if arguments.robustness is not None and run.parent.name == "sprsound-noisy":
-            collect_robustness(arguments.robustness / run.name, name)
+    if arguments.robustness is not None:
+        collect_robustness(arguments.robustness)
 
 
 if __name__ == "__main__":

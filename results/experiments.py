@@ -82,6 +82,8 @@ SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
 FEWER = {"noise.probability": 0.4}
+TWINS = NOISY | {"noise.twin": True}
+"""Each noisy cycle beside itself without noise: what the abstract of ADD4RSC calls comparisons of augmented samples."""
 FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema", "averaging.decay": 0.99}
 """Every event as it was recorded, on all of the network's bands, with half as many epochs again as the benchmark."""
 ICBHI: dict[str, Any] = SHORT | {"task": "cycle-4", "epochs": 6}
@@ -98,6 +100,7 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
+        Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
         Experiment("sprsound-probes", "levelled", PLAIN, SPRSOUND | FEWER | {"front_end.level": 0.1}, (1,)),
