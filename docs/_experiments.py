@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -162,6 +163,32 @@ def sprsound_tasks(name: str = FOLDS) -> str:
     return "\n".join(lines)
 
 
+def hard_patients() -> str:
+    """How many patients the errors of the ensemble of folds come from, on the inter-patient test of task 1-2."""
+    table = read_predictions(EVENTS / FOLDS / "ensemble" / "predictions.csv")
+    is_normal, is_wrong = table.labels == 0, table.decisions != table.labels
+    lines = [
+        "| events | right | wrong | patients with an error | errors of the worst patient | of the worst three "
+        "| right without the worst patient |",
+        "|" + "---|" * 7,
+    ]
+    for title, rows in (("normal", is_normal), ("adventitious", ~is_normal)):
+        errors = Counter(table.patients[rows & is_wrong])
+        (worst, most), *_ = errors.most_common(1)
+        rest = rows & (table.patients != worst)
+        cells = [
+            title,
+            percent(1 - is_wrong[rows].mean()),
+            str(errors.total()),
+            str(len(errors)),
+            f"{most} of {errors.total()}",
+            f"{sum(count for _, count in errors.most_common(3))}",
+            percent(1 - is_wrong[rest].mean()),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _mean_score(place: Path) -> str:
     """Mean of the seeds' official Scores; nothing where there is no such result."""
     values = [_official(folder)["score"] for folder in _seeds(place)]
@@ -234,6 +261,7 @@ TABLES = {
     "denoising-difference": denoising_difference,
     "icbhi-forms": icbhi_forms,
     "sprsound-tasks": sprsound_tasks,
+    "hard-patients": hard_patients,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "stethoscope-auc": stethoscope_auc,
     "probes": probes,

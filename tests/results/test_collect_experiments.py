@@ -1,0 +1,40 @@
+"""Weights that are found on validation patients, and comparisons under noise over the seeds that two networks share."""
+
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from add4rsc.engine.decision import OFFSET, best_offset
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture
+def collecting(load_script, monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(RESULTS)
+    return load_script("results/collect_experiments.py")
+
+
+def test_the_normal_class_is_weighed_by_all_validation_patients_together(collecting, made):
+    of_test = made(seed=3, labels_seed=103)
+    folds = [made(seed=seed, labels_seed=100 + seed, skill=0.1 * seed) for seed in (1, 2)]
+    found = collecting.weighed(of_test, *folds)
+    labels, probabilities = (
+        np.concatenate([getattr(each, name) for each in folds]) for name in ("labels", "probabilities")
+    )
+    offset = best_offset(labels, probabilities)
+    assert {float(each) for each in found.table[OFFSET]} == {round(offset, 3)}
+    odds = [each.probabilities[:, 0] / each.probabilities[:, 1] for each in (of_test, found)]
+    assert np.log(odds[1] / odds[0]) == pytest.approx(np.full(len(odds[0]), offset), abs=1e-9)
+    assert list(found.decisions) == list(found.probabilities.argmax(axis=1))
+
+
+def test_every_experiment_has_one_place_for_its_results(collecting, load_script):
+    experiments = load_script("results/experiments.py").list_experiments()
+    collected = {each.path for each in experiments if each.corpus == "sprsound" and each.group != "sprsound-probes"}
+    assert set(collecting.NAMES) == collected
+    assert len(set(collecting.NAMES.values())) == len(collecting.NAMES)
+    forms = {each.name for each in experiments if each.corpus == "icbhi"}
+    assert forms <= {path.removeprefix("sprsound-noisy/") for path in collecting.NAMES}
