@@ -72,7 +72,11 @@ def _heard(folder: Path, level: float | None) -> float:
 
 def denoising() -> str:
     """Every form of the layer: parameters, cost and AS without and with noise."""
-    lines = ["| in front of the network | seeds | parameters | s a training | clean | 10 dB | 0 dB |", "|" + "---|" * 7]
+    lines = [
+        "| in front of the network | seeds | parameters | a training step | one cycle | clean | 10 dB | 0 dB |",
+        "|" + "---|" * 8,
+    ]
+    costs = {row["form"]: row for row in json.loads((RESULTS / "benchmarks" / "forms.json").read_text())["rows"]}
     for name, title in FORMS.items():
         trained = next((name.removesuffix(rule) for rule in RULES if name.endswith(rule)), name)
         seeds, measured = _seeds(EVENTS / trained), _seeds(EVENTS / name / "robustness")
@@ -84,10 +88,17 @@ def denoising() -> str:
             if measured
             else ["-"] * 3
         )
-        cost = f"{mean(run['seconds'] for run in runs):.0f}"
+        cost = costs.get(_form_of(trained))
+        times = [f"x {cost[f'{what}_ratio']:.2f}" if cost else "-" for what in ("step", "cycle")]
         of = f"{len(seeds)}" + (f" ({len(measured)} under noise)" if len(measured) != len(seeds) else "")
-        lines.append(f"| {title} | {of} | {runs[0]['n_parameters']:,} | {cost} | {' | '.join(cells)} |")
+        lines.append(f"| {title} | {of} | {runs[0]['n_parameters']:,} | {' | '.join(times + cells)} |")
     return "\n".join(lines)
+
+
+def _form_of(name: str) -> str:
+    """The name in results/experiments.py of what stands in front of the network of a result."""
+    special = {MAIN: "plain", "add4rsc-mn04-noisy": "fixed"}
+    return special.get(name, name.removeprefix("add4rsc-mn04-").removesuffix("-noisy"))
 
 
 def denoising_difference() -> str:
