@@ -83,16 +83,20 @@ def denoising() -> str:
         if not seeds or (name != trained and not measured):
             continue
         runs = [json.loads((folder / "run.json").read_text()) for folder in seeds]
-        cells = (
-            [_spread([_heard(folder, level) for folder in measured]) for level in (None, 10.0, 0.0)]
-            if measured
-            else ["-"] * 3
-        )
+        cells = _heard_at_all(measured) if measured else ["-"] * 3
         cost = costs.get(_form_of(trained))
         times = [f"x {cost[f'{what}_ratio']:.2f}" if cost else "-" for what in ("step", "cycle")]
         of = f"{len(seeds)}" + (f" ({len(measured)} under noise)" if len(measured) != len(seeds) else "")
         lines.append(f"| {title} | {of} | {runs[0]['n_parameters']:,} | {' | '.join(times + cells)} |")
+        ensemble = EVENTS / name / "robustness" / "ensemble"
+        if ensemble.exists():
+            lines.append(f"| {title}: ensemble | {len(measured)} | | | | {' | '.join(_heard_at_all([ensemble]))} |")
     return "\n".join(lines)
+
+
+def _heard_at_all(folders: list[Path]) -> list[str]:
+    """AS on clean cycles and at two levels of noise."""
+    return [_spread([_heard(folder, level) for folder in folders]) for level in (None, 10.0, 0.0)]
 
 
 def _form_of(name: str) -> str:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,8 @@ from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.robustness.results import difference_rows
-from add4rsc.robustness.scoring import compare_cells, find_run
+from add4rsc.robustness.scoring import compare_cells, find_run, tidy_table
+from add4rsc.robustness.stored import claim_measured, store_predictions
 from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
@@ -42,6 +44,7 @@ NAMES = {
     },
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
+    "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
 }
 """Experiment -> folder of its results."""
@@ -187,8 +190,25 @@ def collect_robustness(measured: Path) -> None:
             place = place_of(EVENT_TASKS[0], "inter", name + rule) / "robustness"
             for source in sorted(folder.glob("seed-*/robustness.csv")):
                 copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
+            collect_ensemble(folder, place)
             if place.exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
+
+
+def collect_ensemble(folder: Path, place: Path) -> None:
+    """Scores of one decision by the mean probabilities of all seeds, under every noise that all of them have heard."""
+    if sum(1 for _ in folder.glob("seed-*/settings.json")) < 2:
+        return
+    run = find_run(folder)
+    members = list(run.of_seed.values())
+    with TemporaryDirectory() as temporary:
+        settings = run.first.settings.model_copy(update={"model": " ".join(each.settings.model for each in members)})
+        claim_measured(Path(temporary), settings, run.first.cycles, resume=False, overwrite=False)
+        for condition in run.conditions:
+            store_predictions(
+                Path(temporary), condition, np.mean([each.arrays(condition)[1] for each in members], axis=0)
+            )
+        write_text(place / "ensemble" / "robustness.csv", tidy_table(find_run(Path(temporary))).to_csv(index=False))
 
 
 def compare_heard(plain: Path, other: Path) -> pd.DataFrame:

@@ -82,6 +82,7 @@ SPRSOUND = SHORT | {"task": "task-1-2", "epochs": 4}
 NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
 FEWER = {"noise.probability": 0.4}
+HALF = {"noise.probability": 0.5}
 TWINS = NOISY | {"noise.twin": True}
 """Each noisy cycle beside itself without noise: what the abstract of ADD4RSC calls comparisons of augmented samples."""
 FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema", "averaging.decay": 0.99}
@@ -96,6 +97,7 @@ def list_experiments() -> list[Experiment]:
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
         Experiment("sprsound-folds", "plain", "fine_tuning/mn04-small", FOLDS, CLAIMED, in_folds=True),
+        Experiment("sprsound-folds", "noisy", "fine_tuning/mn04-small", FOLDS | HALF, SCREENED, in_folds=True),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
