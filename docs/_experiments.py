@@ -28,6 +28,8 @@ FORMS = {
     "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
+    "fine_tuning-mn04-below-2000-noisy": "no layer, bands below 2 kHz",
+    "fine_tuning-mn04-below-2000-coloured-noisy": "no layer, bands below 2 kHz, each cycle through another response",
 }
 """Folder of a result -> what stands in front of the network."""
 RULES = ("-wiener", "-spectral-subtraction")

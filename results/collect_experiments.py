@@ -48,6 +48,8 @@ NAMES = {
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
 }
 """Experiment -> folder of its results."""
+ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
+"""What is tried on the ICBHI subset alone."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
 WHOLE = (PLAIN, "sprsound-folds/plain")
@@ -154,12 +156,13 @@ def collect_probe(run: Path) -> None:
 
 def collect_icbhi(run: Path) -> None:
     """Every seed of a form on the official test of the ICBHI subset, and what the form changes, over common seeds."""
-    place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / NAMES[f"sprsound-noisy/{run.name}"]
+    name = ON_ICBHI.get(run.name) or NAMES[f"sprsound-noisy/{run.name}"]
+    place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / name
     for seed, folder in finished_seeds(run):
         write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
     finish(place, run)
-    plain = run.parent / "plain"
+    plain = run.parents[1] / "icbhi-noisy" / "plain"
     seeds = sorted(dict(finished_seeds(plain)).keys() & dict(finished_seeds(run)).keys())
     if run != plain and seeds:
         first, second = (Run(each.name, {seed: read_seed(each, seed) for seed in seeds}) for each in (plain, run))
@@ -229,7 +232,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for probe in sorted(arguments.runs.glob("sprsound-probes/*")):
         collect_probe(probe)
-    for run in sorted(arguments.runs.glob("icbhi-noisy/*")):
+    for run in sorted(arguments.runs.glob("icbhi-*/*")):
         collect_icbhi(run)
     for path, name in NAMES.items():
         run = arguments.runs / path

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from add4rsc.backbones import backbones
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
 from add4rsc.recipe import change_recipe
@@ -89,6 +90,10 @@ FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema
 """Every event as it was recorded, on all of the network's bands, with half as many epochs again as the benchmark."""
 ICBHI: dict[str, Any] = SHORT | {"task": "cycle-4", "epochs": 6}
 """A sixth of SPRSound's cycles, seen more often."""
+BELOW_2000: dict[str, Any] = {"front_end": backbones.get("mn04").front_end().below(2000.0).model_dump()}
+"""What every stethoscope of the corpus passes."""
+COLOURED = {"response.probability": 1.0, "response.colour_db": 12.0}
+"""Every training cycle through another stethoscope."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -104,6 +109,8 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
+        Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
+        Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
         Experiment("sprsound-probes", "levelled", PLAIN, SPRSOUND | FEWER | {"front_end.level": 0.1}, (1,)),
     ]
