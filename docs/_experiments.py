@@ -26,6 +26,7 @@ FORMS = {
     "add4rsc-mn04-paper-noisy": "ADD, `paper`",
     "add4rsc-mn04-released-noisy": "ADD, `released-2025-08`",
     "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
+    "add4rsc-mn04-gain-twins": "a gain for each band and frame, the same training with twins",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
     "fine_tuning-mn04-below-2000-noisy": "no layer, bands below 2 kHz",

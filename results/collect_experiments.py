@@ -46,6 +46,7 @@ NAMES = {
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
+    "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
 }
 """Experiment -> folder of its results."""
 ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}

@@ -71,6 +71,14 @@ FORMS = {
 }
 """Plain fine-tuning, and what stands in front of the same network."""
 
+GAIN: dict[str, Any] = {
+    "preset": "fixed",
+    "add": {"filter_form": "gain", "use_attention": False, "second_filter": "none", "loss_beta": 0.0},
+    "consistency": 1.0,
+    "denoising": 1.0,
+}
+"""In place of the layer a gain for each band and frame, which learns from twins what noise is."""
+
 SHORT: dict[str, Any] = {
     "crop.duration": 2.0,
     "drop_last": True,
@@ -108,6 +116,7 @@ def list_experiments() -> list[Experiment]:
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
+        Experiment("sprsound-twins", "gain", "add4rsc/mn04-robust", SPRSOUND | TWINS | {"options": GAIN}, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),

@@ -1,14 +1,21 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from add4rsc.add.frequency_filter import FixedFrequencyFilter, PaperFrequencyFilter, ReleasedFrequencyFilter
+from add4rsc.add.frequency_filter import (
+    FixedFrequencyFilter,
+    GainFilter,
+    PaperFrequencyFilter,
+    ReleasedFrequencyFilter,
+)
 from add4rsc.add.layer import resize_log_mel
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.audio.io import read_waveform
 
-FORMS = (PaperFrequencyFilter, ReleasedFrequencyFilter, FixedFrequencyFilter)
+FORMS = (PaperFrequencyFilter, ReleasedFrequencyFilter, FixedFrequencyFilter, GainFilter)
 
 RELEASED_NAMES = {"w1": "hidden_weight", "b1": "hidden_bias", "w2": "output_weight", "b2": "output_bias"}
 
@@ -150,7 +157,7 @@ def test_every_form_filters_any_length_and_width(form, generator):
         module = form(dim)
         x = torch.randn(2, n_frames, dim, generator=generator)
         assert module(x).shape == x.shape
-        assert module.mask(x).shape == (2, n_frames // 2 + 1, dim)
+        assert module.mask(x).shape == (2, n_frames if form is GainFilter else n_frames // 2 + 1, dim)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -171,10 +178,48 @@ def test_every_form_stands_lower_precision(form, generator):
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_exports(form, onnx_session, generator):
     torch.manual_seed(0)
-    module = form(16, threshold=0.001)
+    module = form(16)
+    module.threshold = 0.001  # of those that shrink
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.3, generator=generator)
     run = onnx_session(module, torch.randn(2, 24, 16, generator=generator))
     for n_frames in (50, 129):
         x = torch.randn(3, n_frames, 16, generator=generator)
         torch.testing.assert_close(run(x)[0], module(x), atol=1e-4, rtol=1e-4)
+
+
+def test_gain_multiplies_energies_and_amplifies_nothing(generator):
+    module, x = GainFilter(12, deepest=2.0).double(), torch.randn(3, 50, 12, generator=generator, dtype=torch.float64)
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.3, generator=generator)
+    gain = module.mask(x)
+    torch.testing.assert_close(module(x).exp(), gain * x.exp(), rtol=1e-12, atol=0)
+    assert gain.min() > math.exp(-2.0)
+    assert gain.max() < 1
+    assert gain.max() - gain.min() > 0.5
+
+
+def test_gain_starts_as_nearly_a_pass_through(generator):
+    x = noisy_breath(200, 76, generator)
+    assert (GainFilter(76)(x) - x).abs().max() < 0.06
+
+
+def test_gain_learns_to_take_off_a_noise_that_it_has_not_heard(generator):
+    """Of breaths in steady noise of any colour, the half that other noise has put over them comes off again."""
+    torch.manual_seed(0)
+
+    def cycles(n_cycles: int) -> tuple[torch.Tensor, torch.Tensor]:
+        clean = torch.cat([noisy_breath(60, 12, generator) for _ in range(n_cycles // 2)])
+        clean = clean * torch.linspace(2, 4, n_cycles)[:, None, None]
+        colour = 0.6 * torch.randn(n_cycles, 1, 12, generator=generator) - 0.5
+        return torch.logaddexp(clean, colour), clean
+
+    module = GainFilter(12, deepest=3.0)
+    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
+    for _ in range(150):
+        noisy, clean = cycles(16)
+        optimiser.zero_grad()
+        (module(noisy) - clean).abs().mean().backward()
+        optimiser.step()
+    noisy, clean = cycles(64)
+    assert (module(noisy) - clean).abs().mean() < 0.5 * (noisy - clean).abs().mean()

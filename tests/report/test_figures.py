@@ -27,7 +27,7 @@ def explanation(generator) -> Explanation:
         log_mel=frames,
         filtered=frames / 2,
         mask=np.ones((21, 16), dtype=np.float32),
-        mask_is_two_dimensional=False,
+        mask_form="fixed",
         attention=maps,
         noise_weight=np.array([0.5, 0.7, 1.0], dtype=np.float32),
     )
@@ -48,6 +48,20 @@ def test_page_has_every_panel(explanation) -> None:
     assert any(title.startswith("difference") for title in titles(figure))
     assert "Research use only, not a medical device." in texts(figure)
     assert {"0.25", "0.75", "normal", "wheeze", "1,000", "8,000"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize(
+    ("form", "horizontal", "vertical"),
+    [
+        ("fixed", "modulation frequency (Hz)", "frequency (Hz)"),
+        ("paper", "modulation frequency (Hz)", "cycles per mel band"),
+        ("gain", "time (s)", "frequency (Hz)"),
+    ],
+)
+def test_axes_of_the_mask_are_those_of_its_form(explanation, form, horizontal, vertical) -> None:
+    figure = draw_explanation(replace(explanation, mask_form=form))
+    (axis,) = (each for each in figure.get_axes() if each.get_title(loc="left") == "mask of the filter")
+    assert (axis.get_xlabel(), axis.get_ylabel()) == (horizontal, vertical)
 
 
 def test_difference_is_the_mixing_map(explanation) -> None:
@@ -90,12 +104,15 @@ def test_hertz_lie_where_the_filter_bank_has_them() -> None:
         assert axis.position(frequency) == pytest.approx(centre, abs=1 / front_end.n_mels)
 
 
-@pytest.mark.parametrize("preset", ["paper", "released-2025-02", "fixed"])
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [("paper", {}), ("released-2025-02", {}), ("fixed", {}), ("fixed", {"filter_form": "gain"})],
+    ids=["paper", "released", "fixed", "gain"],
+)
 @pytest.mark.parametrize("size", [None, [64, 48]])
-def test_explanation_follows_the_network(preset, size, made_corpus) -> None:
-    recipe = change_recipe(
-        recipes.get("add4rsc/small_cnn")(), {"options": {"preset": preset, "input_size": size}, "crop.duration": 1.0}
-    )
+def test_explanation_follows_the_network(preset, changes, size, made_corpus) -> None:
+    options = {"preset": preset, "add": changes, "input_size": size}
+    recipe = change_recipe(recipes.get("add4rsc/small_cnn")(), {"options": options, "crop.duration": 1.0})
     torch.manual_seed(0)
     run = TrainedRun(made_corpus, recipe, ("a", "b", "c", "d"), build_method(recipe, 4).eval())
     recording = sorted((made_corpus / "ICBHI_final_database").glob("*.wav"))[0]

@@ -1,4 +1,4 @@
-"""The adaptive frequency filter: a mask that each cycle makes for its own spectrum."""
+"""The adaptive frequency filter: a mask that each cycle makes for its own spectrum, or for its own frames."""
 
 import abc
 
@@ -19,7 +19,10 @@ class AbstractFrequencyFilter(nn.Module):
 
     @abc.abstractmethod
     def mask(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch bin dim"]:
-        """The gain of each modulation frequency (`bin`, along time) of each column, for plots."""
+        """The gain of each modulation frequency (`bin`, along time) of each column, for plots.
+
+        Of `GainFilter` it is that of each frame.
+        """
 
 
 class PaperFrequencyFilter(AbstractFrequencyFilter):
@@ -132,6 +135,43 @@ class FixedFrequencyFilter(AbstractFrequencyFilter):
     def _spectrum_mask(self, spectrum: Spectrum, dtype: torch.dtype) -> Float[Tensor, "batch bin dim"]:
         gain = self.mask_output(self.mask_hidden(spectrum.magnitude().log1p().to(dtype)).relu())  # M(log(1 + |F(X)|))
         return functional.softshrink(gain, self.threshold)  # S_a
+
+
+class GainFilter(AbstractFrequencyFilter):
+    """Our own form: a gain for each frame of each column, as if before the logarithm, where it is a product.
+
+    A mask on energies is a difference on their logarithms: X - d * sigmoid(M(X)), so that nothing is amplified, and
+    nothing loses more than d. M is two convolutions along time, over all columns at once, with the mean of the first
+    one's output over the whole cycle added to it: what does not change is what noise is known by. Masks in this plane
+    are the rule in speech (Wang and Chen 2018, arXiv:1708.07524).
+
+    Differs: from ADD4RSC (Dong et al. 2025, arXiv:2506.02505) in the plane of the mask, which there is that of
+    modulation frequencies; without soft shrinkage. It starts as nearly a pass-through.
+    """
+
+    def __init__(self, dim: int, deepest: float = 1.0, kernel: int = 5) -> None:
+        super().__init__()
+        self.deepest = deepest
+        self.mask_input = nn.Conv1d(dim, dim, kernel, padding="same")
+        self.mask_context = nn.Linear(dim, dim)
+        self.mask_hidden = nn.Conv1d(dim, dim, kernel, padding="same")
+        self.mask_output = nn.Conv1d(dim, dim, 1)
+        nn.init.normal_(self.mask_output.weight, std=2e-2)
+        nn.init.constant_(self.mask_output.bias, -3.0)  # 5 % of the deepest loss
+
+    def forward(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+        """Filter; any number of frames."""
+        return x - self._loss(x)
+
+    def mask(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+        """The gain of each frame and column, whose logarithm is in the units of `x`: from exp(-deepest) to 1."""
+        return (-self._loss(x)).exp()
+
+    def _loss(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+        """What is taken off the logarithms."""
+        seen = self.mask_input(x.mT).relu()
+        whole = self.mask_context(seen.mean(dim=-1)).unsqueeze(-1)
+        return self.deepest * self.mask_output(self.mask_hidden(seen + whole).relu()).mT.to(x.dtype).sigmoid()
 
 
 def _complex_linear(

@@ -12,6 +12,7 @@ from add4rsc.add.feed_forward import SwiGLU
 from add4rsc.add.frequency_filter import (
     AbstractFrequencyFilter,
     FixedFrequencyFilter,
+    GainFilter,
     PaperFrequencyFilter,
     ReleasedFrequencyFilter,
 )
@@ -37,7 +38,8 @@ class LossWeights(NamedTuple):
 class AddSettings(Settings):
     """Which ADD layer: `paper`, `released` and our own choices, part by part. The defaults are the preset `fixed`."""
 
-    filter_form: Literal["paper", "released", "fixed"] = "fixed"
+    filter_form: Literal["paper", "released", "fixed", "gain"] = "fixed"
+    """`gain` is a mask of frames and bands in place of modulation frequencies and bands, without shrinkage."""
     threshold: float = Field(default=0.02, ge=0)
     """a of the soft shrinkage: 0.02 in the paper, 0.01 as released."""
     n_blocks: int = Field(default=8, ge=1)
@@ -83,6 +85,8 @@ class AddSettings(Settings):
                 return ReleasedFrequencyFilter(dim, self.threshold, self.n_blocks)
             case "fixed":
                 return FixedFrequencyFilter(dim, self.threshold)
+            case "gain":
+                return GainFilter(dim)
 
 
 class DifferentialDenoiseLayer(nn.Module):

@@ -60,9 +60,10 @@ class Explanation:
     filtered: Float[ndarray, "time mel"] | None
     """After the first filter; None if the layer has none."""
     mask: Float[ndarray, "bin mel"] | None
-    """Gain of the first filter at each modulation frequency, from 0 to half the frame rate."""
-    mask_is_two_dimensional: bool
-    """Whether the mask's columns are frequencies along the mel axis (the paper's form), not mel bands."""
+    """Gain of the first filter at each modulation frequency, from 0 to half the frame rate; of the form `gain`, at each
+    frame."""
+    mask_form: str
+    """As `AddSettings.filter_form`. The mask's columns are mel bands; in the paper's form, frequencies along them."""
     attention: Float[ndarray, "2 head time time"] | None
     """Signal and noise map of each head; None if the layer has no attention."""
     noise_weight: Float[ndarray, " head"] | None
@@ -149,7 +150,7 @@ def explain_cycle(run: TrainedRun, path: Path, start: float, end: float) -> Expl
         cycle_duration=min(end - start, crop.duration),
         mel_axis=MelAxis(front_end.f_min, front_end.f_max or front_end.sample_rate / 2),
         log_mel=seen[0].numpy(),
-        mask_is_two_dimensional=layer.settings.filter_form == "paper",
+        mask_form=layer.settings.filter_form,
         **inside,
     )
 

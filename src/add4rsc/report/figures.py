@@ -142,19 +142,20 @@ def _draw_spectrograms(explanation: Explanation, axes: Sequence[Axes]) -> None:
 
 
 def _draw_mask(explanation: Explanation, axis: Axes, mask: Float[ndarray, "bin mel"]) -> None:
-    """Gain over modulation frequency and mel band; 1 passes, so colours are centred there."""
+    """Gain over modulation frequency, or over time, and mel band; 1 passes, so colours are centred there."""
+    is_paper, is_gain = (explanation.mask_form == form for form in ("paper", "gain"))
     frame_rate = len(explanation.log_mel) / explanation.duration
     reach = max(0.05, float(np.percentile(np.abs(mask - 1), 99.5)))
     limits = (1 - reach, 1 + reach)
-    if explanation.mask_is_two_dimensional:
+    if is_paper:
         mask = np.fft.fftshift(mask, axes=1)
-    image = _image(axis, mask.T, (0.0, frame_rate / 2), SIGNED_MAP, limits)
-    if explanation.mask_is_two_dimensional:
+    image = _image(axis, mask.T, (0.0, explanation.duration if is_gain else frame_rate / 2), SIGNED_MAP, limits)
+    if is_paper:
         axis.set_yticks((0, 0.25, 0.5, 0.75, 1), ("-0.5", "-0.25", "0", "0.25", "0.5"))
         axis.set_ylabel("cycles per mel band")
     else:
         _hertz_axis(axis, explanation)
-    axis.set(title="mask of the filter", xlabel="modulation frequency (Hz)")
+    axis.set(title="mask of the filter", xlabel="time (s)" if is_gain else "modulation frequency (Hz)")
     _colour_bar(axis, image, "gain (1 = passes)")
 
 
