@@ -25,9 +25,10 @@ from add4rsc.storage import write_json
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "results"))
 
-from experiments import FORMS, SPRSOUND, Form  # noqa: E402
+from experiments import FORMS, GAIN, SPRSOUND, Form  # noqa: E402
 
 BATCH_SIZE, N_CLASSES = 32, 7
+MEASURED = FORMS | {"gain": Form("add4rsc/mn04-robust", GAIN)}
 
 
 class Subject:
@@ -72,7 +73,7 @@ def least_seconds(actions: dict[str, Callable[[], None]], repeats: int) -> dict[
 def measure(repeats: int) -> list[dict[str, Any]]:
     """One row a form: parameters, and both costs with their ratios to the network alone."""
     torch.set_num_threads(1)
-    subjects = {name: Subject(form) for name, form in FORMS.items()}
+    subjects = {name: Subject(form) for name, form in MEASURED.items()}
     step = least_seconds({name: each.learn for name, each in subjects.items()}, repeats)
     cycle = least_seconds({name: each.judge for name, each in subjects.items()}, 10 * repeats)
     return [

@@ -104,7 +104,7 @@ def _heard_at_all(folders: list[Path]) -> list[str]:
 
 def _form_of(name: str) -> str:
     """The name in results/experiments.py of what stands in front of the network of a result."""
-    special = {MAIN: "plain", "add4rsc-mn04-noisy": "fixed"}
+    special = {MAIN: "plain", "add4rsc-mn04-noisy": "fixed", "add4rsc-mn04-gain-twins": "gain"}
     return special.get(name, name.removeprefix("add4rsc-mn04-").removesuffix("-noisy"))
 
 
