@@ -26,6 +26,8 @@ FORMS = {
     "add4rsc-mn04-paper-noisy": "ADD, `paper`",
     "add4rsc-mn04-released-noisy": "ADD, `released-2025-08`",
     "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
+    "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
+    "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
     "add4rsc-mn04-gain-twins": "a gain for each band and frame, the same training with twins",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
@@ -147,7 +149,7 @@ def icbhi_forms() -> str:
         compared = place / "against-plain.json"
         if compared.exists():
             found = json.loads(compared.read_text())["scores"]["score"]
-            cells.append(_difference(found["difference"], *found["interval"]))
+            cells.append(_difference(found["difference"], found["interval"]["low"], found["interval"]["high"]))
         lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |" + ("" if compared.exists() else " - |"))
     return "\n".join(lines)
 
