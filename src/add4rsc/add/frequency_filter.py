@@ -155,7 +155,7 @@ class GainFilter(AbstractFrequencyFilter):
         self.mask_input = nn.Conv1d(dim, dim, kernel, padding="same")
         self.mask_context = nn.Linear(dim, dim)
         self.mask_hidden = nn.Conv1d(dim, dim, kernel, padding="same")
-        self.mask_output = nn.Conv1d(dim, dim, 1)
+        self.mask_output = nn.Linear(dim, dim)
         nn.init.normal_(self.mask_output.weight, std=2e-2)
         nn.init.constant_(self.mask_output.bias, -3.0)  # 5 % of the deepest loss
 
@@ -171,7 +171,7 @@ class GainFilter(AbstractFrequencyFilter):
         """What is taken off the logarithms."""
         seen = self.mask_input(x.mT).relu()
         whole = self.mask_context(seen.mean(dim=-1)).unsqueeze(-1)
-        return self.deepest * self.mask_output(self.mask_hidden(seen + whole).relu()).mT.to(x.dtype).sigmoid()
+        return self.deepest * self.mask_output(self.mask_hidden(seen + whole).relu().mT).to(x.dtype).sigmoid()
 
 
 def _complex_linear(
