@@ -28,15 +28,14 @@ sys.path.insert(0, str(ROOT / "results"))
 from experiments import FORMS, GAIN, SPRSOUND, Form  # noqa: E402
 
 BATCH_SIZE, N_CLASSES = 32, 7
-MEASURED = FORMS | {"gain": Form("add4rsc/mn04-robust", GAIN)}
+MEASURED = FORMS | {"gain": GAIN}
 
 
 class Subject:
     """A network with one form in front, and inputs for it."""
 
     def __init__(self, form: Form) -> None:
-        options = {"options": form.options} if form.options else {}
-        recipe = change_recipe(recipes.get(form.recipe)(), SPRSOUND | options)
+        recipe = change_recipe(recipes.get(form.recipe)(), SPRSOUND | form.changes)
         front_end = resolve_front_end(recipe)
         n_frames = front_end.n_frames(recipe.crop.n_samples(front_end.sample_rate))
         torch.manual_seed(0)

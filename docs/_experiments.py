@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -28,7 +28,7 @@ FORMS = {
     "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
     "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
-    "add4rsc-mn04-gain-twins": "a gain for each band and frame, the same training with twins",
+    "add4rsc-mn04-gain-twins": "a gain for each band and frame, trained on noisy cycles and their twins without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
     "fine_tuning-mn04-below-2000-noisy": "no layer, bands below 2 kHz",
@@ -36,6 +36,9 @@ FORMS = {
 }
 """Folder of a result -> what stands in front of the network."""
 RULES = ("-wiener", "-spectral-subtraction")
+"""Ends of the names of what no training of its own stands behind."""
+LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
+"""Of noise, in dB; None is without."""
 MAIN, FOLDS = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds"
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
@@ -101,7 +104,7 @@ def denoising() -> str:
 
 def _heard_at_all(folders: list[Path]) -> list[str]:
     """AS on clean cycles and at two levels of noise."""
-    return [_spread([_heard(folder, level) for folder in folders]) for level in (None, 10.0, 0.0)]
+    return [_spread([_heard(folder, level) for folder in folders]) for level in LEVELS]
 
 
 def _form_of(name: str) -> str:
@@ -116,25 +119,27 @@ def denoising_difference() -> str:
     for name, title in FORMS.items():
         place = EVENTS / name / "robustness"
         if (place / "against-plain.csv").exists():
-            cells = _differences(rows_of(place / "against-plain.csv"))
+            found = (cell_of(rows_of(place / "against-plain.csv"), level) for level in LEVELS)
+            cells = (difference_of(row, row) for row in found)
             lines.append(f"| {title} | {len(_seeds(place))} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _differences(found: list[dict[str, str]]) -> Iterator[str]:
-    """Differences of AS on clean cycles and at two levels of noise."""
-    for wanted in (("clean", "", ""), ("recorded", "all", "10.0"), ("recorded", "all", "0.0")):
-        row = next(
-            each
-            for each in found
-            if (each["corruption"], each["noise_class"], each["level"]) == wanted
-            and (each["measure"], each["quantity"]) == ("sprsound_average", "level")
-        )
-        yield _difference(*(float(row[key]) for key in ("difference", "low", "high")))
+def cell_of(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
+    """The Score (of SPRSound its AS) over all noise classes at a level, or without noise."""
+    wanted = ("clean", "", "") if level is None else ("recorded", "all", str(level))
+    keys = ("corruption", "noise_class", "level")
+    return next(
+        row
+        for row in rows
+        if tuple(row[key] for key in keys) == wanted and row["measure"] == "score" and row["quantity"] == "level"
+    )
 
 
-def _difference(difference: float, low: float, high: float) -> str:
-    return f"{100 * difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+def difference_of(row: Mapping[str, Any], interval: Mapping[str, Any]) -> str:
+    """A difference in points with the ends of its interval."""
+    difference, low, high = (100 * float(value) for value in (row["difference"], interval["low"], interval["high"]))
+    return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def icbhi_forms() -> str:
@@ -146,12 +151,17 @@ def icbhi_forms() -> str:
         if not scores:
             continue
         cells = [_spread([each[key] for each in scores]) for key in ("specificity", "sensitivity", "score")]
-        compared = place / "against-plain.json"
-        if compared.exists():
-            found = json.loads(compared.read_text())["scores"]["score"]
-            cells.append(_difference(found["difference"], found["interval"]["low"], found["interval"]["high"]))
-        lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |" + ("" if compared.exists() else " - |"))
+        cells.append(_against_plain(place / "against-plain.json"))
+        lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _against_plain(path: Path) -> str:
+    """What a form changes in the Score; nothing for the network without it."""
+    if not path.exists():
+        return "-"
+    found = json.loads(path.read_text())["scores"]["score"]
+    return difference_of(found, found["interval"])
 
 
 def sprsound_tasks(name: str = FOLDS) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import _experiments
-from _experiments import percent, rows_of
+from _experiments import cell_of, difference_of, percent, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -118,13 +118,10 @@ def noise() -> str:
         if not table.exists():
             continue
         found = rows_of(table)
-        cells = [percent(float(_cell(found, level)["value"])) for level in LEVELS]
+        cells = [percent(float(cell_of(found, level)["value"])) for level in LEVELS]
         against = [row for row in differences if row["second"].endswith(method)]
-        gain = "-"
-        if against:
-            row = _cell(against, 0.0)
-            gain = " to ".join(f"{100 * float(row[end]):+.1f}" for end in ("low", "high"))
-            gain = f"{100 * float(row['difference']):+.1f} ({gain})"
+        row = cell_of(against, 0.0) if against else None
+        gain = "-" if row is None else difference_of(row, row)
         lines.append(f"| {name} | {' | '.join(cells)} | {gain} |")
     return "\n".join(lines)
 
@@ -134,23 +131,9 @@ def noise_add() -> str:
     told = ["clean" if level is None else f"{level:g} dB" for level in LEVELS]
     lines = [f"| | {' | '.join(told)} |", "|" + "---|" * (len(LEVELS) + 1)]
     found = rows_of(RESULTS / "sprsound2022/cycle-4/inter" / "robustness-of-add" / "differences.csv")
-    cells = []
-    for level in LEVELS:
-        row = _cell(found, level)
-        difference, low, high = (f"{100 * float(row[key]):+.1f}" for key in ("difference", "low", "high"))
-        cells.append(f"{difference} ({low} to {high})")
+    rows = (cell_of(found, level) for level in LEVELS)
+    cells = (difference_of(row, row) for row in rows)
     return "\n".join([*lines, f"| add4rsc/mn04-robust - fine_tuning/mn04-robust | {' | '.join(cells)} |"])
-
-
-def _cell(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
-    """The Score of all noise classes at a level, or without noise."""
-    wanted = ("clean", "", "") if level is None else ("recorded", "all", str(level))
-    keys = ("corruption", "noise_class", "level")
-    return next(
-        row
-        for row in rows
-        if tuple(row[key] for key in keys) == wanted and row["measure"] == "score" and row["quantity"] == "level"
-    )
 
 
 def inference() -> str:

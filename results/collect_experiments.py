@@ -11,14 +11,16 @@ the seeds are the folds of a cross-validation, on all of them together. Nothing 
 
 import argparse
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from collect import summarise, write_scored
+from experiments import list_experiments
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
@@ -27,10 +29,10 @@ from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import predict_recordings
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
-from add4rsc.metrics.runs import Run
+from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.robustness.results import difference_rows
-from add4rsc.robustness.scoring import compare_cells, find_run, tidy_table
+from add4rsc.robustness.scoring import MeasuredRun, compare_cells, find_run, tidy_table
 from add4rsc.robustness.stored import claim_measured, store_predictions
 from add4rsc.storage import write_json, write_text
 
@@ -55,6 +57,8 @@ PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
 WHOLE = (PLAIN, "sprsound-folds/plain")
 """What is tested on everything: events of all tests, and recordings."""
+IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
+OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
 OF_A_RUN = ("recipe.json", "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
@@ -64,11 +68,9 @@ COMMAND = (
 )
 
 
-def finished_seeds(run: Path) -> Iterator[tuple[int, Path]]:
-    """Seed and folder of every training that came to its end."""
-    for folder in sorted(run.glob("seed-*")):
-        if (folder / "predictions.csv").exists():
-            yield int(folder.name.removeprefix("seed-")), folder
+def finished_seeds(run: Path) -> dict[int, Path]:
+    """Seed -> folder of every training that came to its end."""
+    return {seed: table.parent for seed, table in tables_of_seeds(run).items()}
 
 
 def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
@@ -83,9 +85,9 @@ def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
 
 def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
     """Tasks of events on some tests; on the inter-patient one beside them with a weight of the normal class."""
-    finished = dict(finished_seeds(run))
+    finished = finished_seeds(run)
     for seed, folder in finished.items():
-        known = list(finished.values()) if run.parent.name == "sprsound-folds" else [folder]
+        known = list(finished.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else [folder]
         for test in tests:
             score_events(folder, known, f"seed-{seed}", name, corpus, test)
         copy_files(OF_A_RUN, folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
@@ -139,7 +141,7 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
     """Tasks of whole recordings on the inter-patient test."""
     for task in RECORD_TASKS:
         place = place_of(task, "inter", name)
-        for seed, folder in finished_seeds(run):
+        for seed, folder in finished_seeds(run).items():
             path = folder / f"tested-on-{task}.csv"
             if not path.exists():
                 write_text(path, predict_recordings(load_run(folder), corpus, task).table.to_csv(index=False))
@@ -149,7 +151,7 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
 
 def collect_probe(run: Path) -> None:
     """How a single training went on its validation patients; its test is left alone."""
-    for seed, folder in finished_seeds(run):
+    for seed, folder in finished_seeds(run).items():
         place = place_of(EVENT_TASKS[0], "probes", run.name)
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
         note_command(place, run)
@@ -159,20 +161,21 @@ def collect_icbhi(run: Path) -> None:
     """Every seed of a form on the official test of the ICBHI subset, and what the form changes, over common seeds."""
     name = ON_ICBHI.get(run.name) or NAMES[f"sprsound-noisy/{run.name}"]
     place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / name
-    for seed, folder in finished_seeds(run):
+    for seed, folder in finished_seeds(run).items():
         write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
     finish(place, run)
     plain = run.parents[1] / "icbhi-noisy" / "plain"
-    seeds = sorted(dict(finished_seeds(plain)).keys() & dict(finished_seeds(run)).keys())
-    if run != plain and seeds:
-        first, second = (Run(each.name, {seed: read_seed(each, seed) for seed in seeds}) for each in (plain, run))
+    if run != plain and finished_seeds(plain).keys() & finished_seeds(run).keys():
+        first, second = on_common_seeds(*(replace(read_run(each), name=each.name) for each in (plain, run)))
         write_json(place / AGAINST_PLAIN, asdict(compare_runs(first, second)))
 
 
-def read_seed(run: Path, seed: int) -> Predictions:
-    """Predictions of one seed."""
-    return read_predictions(run / f"seed-{seed}" / "predictions.csv")
+def on_common_seeds(first: OfSeeds, second: OfSeeds) -> tuple[OfSeeds, OfSeeds]:
+    """Two runs without the seeds that only one of them has."""
+    seeds = [seed for seed in first.of_seed if seed in second.of_seed]
+    one, two = (replace(each, of_seed={seed: each.of_seed[seed] for seed in seeds}) for each in (first, second))
+    return one, two
 
 
 def finish(place: Path, run: Path) -> None:
@@ -204,22 +207,18 @@ def collect_ensemble(folder: Path, place: Path) -> None:
     if sum(1 for _ in folder.glob("seed-*/settings.json")) < 2:
         return
     run = find_run(folder)
-    members = list(run.of_seed.values())
     with TemporaryDirectory() as temporary:
-        settings = run.first.settings.model_copy(update={"model": " ".join(each.settings.model for each in members)})
-        claim_measured(Path(temporary), settings, run.first.cycles, resume=False, overwrite=False)
+        together = Path(temporary)
+        claim_measured(together, run.first.settings, run.first.cycles, resume=False, overwrite=False)
         for condition in run.conditions:
-            store_predictions(
-                Path(temporary), condition, np.mean([each.arrays(condition)[1] for each in members], axis=0)
-            )
-        write_text(place / "ensemble" / "robustness.csv", tidy_table(find_run(Path(temporary))).to_csv(index=False))
+            members = [each.arrays(condition)[1] for each in run.of_seed.values()]
+            store_predictions(together, condition, np.mean(members, axis=0))
+        write_text(place / "ensemble" / "robustness.csv", tidy_table(find_run(together)).to_csv(index=False))
 
 
 def compare_heard(plain: Path, other: Path) -> pd.DataFrame:
     """Differences of a form from the network without it in every condition, as means over the seeds that both have."""
-    found = find_run(plain), find_run(other)
-    seeds = sorted(found[0].of_seed.keys() & found[1].of_seed.keys())
-    first, second = (replace(each, of_seed={seed: each.of_seed[seed] for seed in seeds}) for each in found)
+    first, second = on_common_seeds(find_run(plain), find_run(other))
     conditions = sorted(set(first.conditions) & set(second.conditions))
     return pd.DataFrame(difference_rows(plain.name, other.name, compare_cells(first, second, conditions)))
 
@@ -237,7 +236,7 @@ def main() -> None:
         collect_icbhi(run)
     for path, name in NAMES.items():
         run = arguments.runs / path
-        if not any(finished_seeds(run)):
+        if not finished_seeds(run):
             continue
         tests = ("inter", "intra", "union") if path in WHOLE else ("inter",)
         collect_events(run, name, arguments.sprsound, tests)

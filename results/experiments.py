@@ -20,6 +20,8 @@ from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
 from add4rsc.recipe import change_recipe
 
+Corpus = Literal["sprsound", "icbhi"]
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -30,7 +32,7 @@ class Experiment:
     recipe: str
     changes: dict[str, Any]
     seeds: tuple[int, ...] = (1, 2)
-    corpus: Literal["sprsound", "icbhi"] = "sprsound"
+    corpus: Corpus = "sprsound"
     in_folds: bool = False
     """Every seed holds back other patients to choose its epoch by: together the seeds are a cross-validation."""
 
@@ -50,6 +52,11 @@ class Form:
 
     recipe: str
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the form changes in its recipe."""
+        return {"options": self.options} if self.options else {}
 
 
 HEADS = {"n_heads": 4}
@@ -71,12 +78,15 @@ FORMS = {
 }
 """Plain fine-tuning, and what stands in front of the same network."""
 
-GAIN: dict[str, Any] = {
-    "preset": "fixed",
-    "add": {"filter_form": "gain", "use_attention": False, "second_filter": "none", "loss_beta": 0.0},
-    "consistency": 1.0,
-    "denoising": 1.0,
-}
+GAIN = Form(
+    "add4rsc/mn04-robust",
+    {
+        "preset": "fixed",
+        "add": {"filter_form": "gain", "use_attention": False, "second_filter": "none", "loss_beta": 0.0},
+        "consistency": 1.0,
+        "denoising": 1.0,
+    },
+)
 """In place of the layer a gain for each band and frame, which learns from twins what noise is."""
 
 SHORT: dict[str, Any] = {
@@ -97,7 +107,7 @@ TWINS = NOISY | {"noise.twin": True}
 FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema", "averaging.decay": 0.99}
 """Every event as it was recorded, on all of the network's bands, with half as many epochs again as the benchmark."""
 ICBHI: dict[str, Any] = SHORT | {"task": "cycle-4", "epochs": 6}
-"""A sixth of SPRSound's cycles, seen more often."""
+"""A quarter of SPRSound's cycles, seen more often."""
 BELOW_2000: dict[str, Any] = {"front_end": backbones.get("mn04").front_end().below(2000.0).model_dump()}
 """What every stethoscope of the corpus passes."""
 COLOURED = {"response.probability": 1.0, "response.colour_db": 12.0}
@@ -116,7 +126,7 @@ def list_experiments() -> list[Experiment]:
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
-        Experiment("sprsound-twins", "gain", "add4rsc/mn04-robust", SPRSOUND | TWINS | {"options": GAIN}, (1,)),
+        Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
@@ -130,11 +140,10 @@ def _form(
     name: str,
     changes: dict[str, Any],
     seeds: tuple[int, ...],
-    corpus: Literal["sprsound", "icbhi"] = "sprsound",
+    corpus: Corpus = "sprsound",
 ) -> Experiment:
     form = FORMS[name]
-    options = {"options": form.options} if form.options else {}
-    return Experiment(group, name, form.recipe, changes | options, seeds, corpus)
+    return Experiment(group, name, form.recipe, changes | form.changes, seeds, corpus)
 
 
 def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]:

@@ -147,27 +147,32 @@ class GainFilter(AbstractFrequencyFilter):
 
     Differs: from ADD4RSC (Dong et al. 2025, arXiv:2506.02505) in the plane of the mask, which there is that of
     modulation frequencies; without soft shrinkage. It starts as nearly a pass-through.
+
+    Args:
+        dim: mel columns.
+        deepest: d, in units of the standardised logarithms: 1 is 22 dB for mn04, whose scale is 5 (natural logarithm).
     """
 
-    def __init__(self, dim: int, deepest: float = 1.0, kernel: int = 5) -> None:
+    def __init__(self, dim: int, deepest: float = 1.0) -> None:
         super().__init__()
         self.deepest = deepest
+        kernel = 5  # frames: 50 ms at a shift of 10 ms, longer than a fine crackle; our choice
         self.mask_input = nn.Conv1d(dim, dim, kernel, padding="same")
         self.mask_context = nn.Linear(dim, dim)
         self.mask_hidden = nn.Conv1d(dim, dim, kernel, padding="same")
         self.mask_output = nn.Linear(dim, dim)
-        nn.init.normal_(self.mask_output.weight, std=2e-2)
+        nn.init.normal_(self.mask_output.weight, std=2e-2)  # not 0, so that all weights learn at once
         nn.init.constant_(self.mask_output.bias, -3.0)  # 5 % of the deepest loss
 
     def forward(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
         """Filter; any number of frames."""
-        return x - self._loss(x)
+        return x - self._attenuation(x)
 
     def mask(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
         """The gain of each frame and column, whose logarithm is in the units of `x`: from exp(-deepest) to 1."""
-        return (-self._loss(x)).exp()
+        return (-self._attenuation(x)).exp()
 
-    def _loss(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
+    def _attenuation(self, x: Float[Tensor, "batch time dim"]) -> Float[Tensor, "batch time dim"]:
         """What is taken off the logarithms."""
         seen = self.mask_input(x.mT).relu()
         whole = self.mask_context(seen.mean(dim=-1)).unsqueeze(-1)
