@@ -11,7 +11,7 @@ it is made.
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +33,8 @@ class Experiment:
     changes: dict[str, Any]
     seeds: tuple[int, ...] = (1, 2)
     corpus: Corpus = "sprsound"
+    joined: bool = False
+    """Train on the training patients of the other corpus too."""
     in_folds: bool = False
     """Every seed holds back other patients to choose its epoch by: together the seeds are a cross-validation."""
 
@@ -102,6 +104,7 @@ NOISY = {"noise.probability": 0.7}
 CLEAN = {"noise.probability": 0.0}
 FEWER = {"noise.probability": 0.4}
 HALF = {"noise.probability": 0.5}
+NOISIER = NOISY | {"noise.lowest_snr_db": -10.0}
 TWINS = NOISY | {"noise.twin": True}
 """Each noisy cycle beside itself without noise: what the abstract of ADD4RSC calls comparisons of augmented samples."""
 FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema", "averaging.decay": 0.99}
@@ -112,6 +115,8 @@ BELOW_2000: dict[str, Any] = {"front_end": backbones.get("mn04").front_end().bel
 """What every stethoscope of the corpus passes."""
 COLOURED = {"response.probability": 1.0, "response.colour_db": 12.0}
 """Every training cycle through another stethoscope."""
+BOXED: dict[str, Any] = {"task": "cycle-4", "drop_last": True, "averaging.kind": "ema", "averaging.decay": 0.99}
+"""For the model in the box: 3 s, 6 epochs, noise and other stethoscopes in most of the cycles of two corpora."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -121,6 +126,8 @@ def list_experiments() -> list[Experiment]:
     return [
         Experiment("sprsound-folds", "plain", "fine_tuning/mn04-small", FOLDS, CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "noisy", "fine_tuning/mn04-small", FOLDS | HALF, SCREENED, in_folds=True),
+        Experiment("sprsound-folds", "noisier", "fine_tuning/mn04-small", FOLDS | NOISIER, CLAIMED, in_folds=True),
+        replace(_form("joint", "filter", BOXED, (1, 2, 3)), joined=True),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
@@ -148,7 +155,7 @@ def _form(
 
 def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]:
     """Every run of what was asked for: group by group, seed by seed."""
-    at_hand = [each for each in list_experiments() if getattr(arguments, each.corpus) is not None]
+    at_hand = [each for each in list_experiments() if all(folders_of(each, arguments))]
     asked = [each for each in at_hand if not arguments.only or each.path in arguments.only]
     for group in dict.fromkeys(each.group for each in asked):
         members = [each for each in asked if each.group == group]
@@ -157,10 +164,18 @@ def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]
                 yield from ((each, seed) for each in members if seed in each.seeds)
 
 
+def folders_of(experiment: Experiment, arguments: argparse.Namespace) -> tuple[Path | None, ...]:
+    """Where its corpus is, and the other one if that joins; None for what was not given."""
+    other: Corpus = "icbhi" if experiment.corpus == "sprsound" else "sprsound"
+    names = (experiment.corpus, other) if experiment.joined else (experiment.corpus,)
+    return tuple(getattr(arguments, name) for name in names)
+
+
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
     """Train one seed, or go on with it; nothing where it is finished."""
+    own, *others = folders_of(experiment, arguments)
     folder = arguments.out / experiment.path / f"seed-{seed}"
-    settings = RunSettings(getattr(arguments, experiment.corpus), folder, accelerator="cpu", resume=True)
+    settings = RunSettings(own, folder, accelerator="cpu", resume=True, more_data=tuple(others))
     train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes_of(seed)), (seed,), settings)
 
 
