@@ -23,11 +23,18 @@ CLASSES = ("normal", "crackle", "wheeze", "both")
 def run_folder(made_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A run folder of a recipe with the made corpus, its network as it was before training."""
 
-    def make(name: str = "fine_tuning/small_cnn", weights: Path | None = None, **changes: Any) -> Path:
+    def make(
+        name: str = "fine_tuning/small_cnn",
+        weights: Path | None = None,
+        folder: Path | None = None,
+        seed: int = 0,
+        **changes: Any,
+    ) -> Path:
         short = {"crop.duration": 1.0, "validation_share": 0.5} | changes
         recipe = resolve_recipe(change_recipe(recipes.get(name)(), short), open_dataset(made_corpus))
-        folder = tmp_path_factory.mktemp("run")
-        torch.manual_seed(0)
+        folder = folder or tmp_path_factory.mktemp("run")
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(seed)
         network = build_method(recipe, 4, pretrained=False)
         if weights is not None:
             load_weights(network.backbone, weights)

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from scipy.special import softmax
 
 from add4rsc.engine.calibrate import CalibrationRule
 from add4rsc.engine.loading import load_run
@@ -11,6 +12,7 @@ from add4rsc.errors import CheckpointError, RunFolderError
 from add4rsc.export.exporting import ExportSettings, check_parity, export_run
 from add4rsc.export.graph import WaveformNetwork
 from add4rsc.inference.onnx_model import OnnxClassifier
+from add4rsc.inference.torch_model import TorchClassifier
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,21 @@ def test_calibrated_and_int8(run_folder, made_corpus, feature_cache, tmp_path):
     assert "vector scaling" in report.description.notes["calibration"]
     assert "int8" in report.description.notes["quantisation"]
     assert not logging.getLogger().filters
+
+
+def test_seeds_become_one_network(run_folder, made_corpus, feature_cache, tmp_path):
+    folders = [run_folder("add4rsc/small_cnn", folder=tmp_path / "run" / f"seed-{seed}", seed=seed) for seed in (1, 2)]
+    report = export_run(tmp_path / "run", tmp_path / "model.onnx", ExportSettings(made_corpus, ensemble=True))
+    waveforms = made_waveforms(4, 8_000)
+    expected = np.mean([softmax(torch_logits(folder, waveforms), axis=1) for folder in folders], axis=0)
+    exported = OnnxClassifier(report.path)
+    np.testing.assert_allclose(np.exp(exported.logits(waveforms)), expected, rtol=1e-4, atol=1e-6)
+    shown, own = (each.mel_filter.apply(waveforms) for each in (exported, TorchClassifier(folders[0])))
+    np.testing.assert_allclose(shown.filtered, own.filtered, atol=1e-3)
+    notes = report.description.notes
+    assert {"members": "2", "seed": "7", "epoch": "3"}.items() <= notes.items()
+    assert notes["test_score"] != "0.6250 (95 % interval over patients 0.5000 to 0.7500)"
+    assert "test_n_cycles" in notes
 
 
 def test_other_logits_are_refused(exported):

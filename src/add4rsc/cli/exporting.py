@@ -24,7 +24,7 @@ class Rule(StrEnum):
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: Annotated[Path, typer.Argument(help="A run folder; of several seeds, one of theirs, or see --ensemble.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")] = Path("model.onnx"),
     data_folder: Annotated[
         Path | None, typer.Option(help="The run's corpus: to check on real cycles, calibrate, and score int8.")
@@ -35,13 +35,16 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Eight-bit weights and activations: smaller, less exact.")
     ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="RUN has several seeds: write them as one network.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write a run's front-end and network as one ONNX file that needs no torch, with its labels and provenance."""
     from add4rsc.engine.calibrate import CalibrationRule
     from add4rsc.export.exporting import ExportSettings, export_run
 
-    settings = ExportSettings(data_folder, CalibrationRule(calibration.value), int8)
+    settings = ExportSettings(data_folder, CalibrationRule(calibration.value), int8, ensemble)
     report = export_run(run, out, settings)
     if as_json:
         print_json(_as_object(report))

@@ -12,7 +12,7 @@ from add4rsc.cli._output import print_evaluation, print_json
 
 @app.command("test")
 def predict_and_score(
-    run: Annotated[Path, typer.Argument(help="A run folder of `add4rsc train`; of several seeds, one of theirs.")],
+    run: Annotated[Path, typer.Argument(help="A run folder; of several seeds, one of theirs, or see --ensemble.")],
     data_folder: Annotated[Path, typer.Option(help="The corpus to test on: the run's own, or another.")],
     split: Annotated[str, typer.Option(help="Whose test subset; default: the run's split, or another's first.")] = "",
     without_metadata: Annotated[
@@ -25,10 +25,14 @@ def predict_and_score(
     recordings: Annotated[
         str, typer.Option(metavar="TASK", help="Judge whole recordings by the network's windows: task-2-1 or task-2-2.")
     ] = "",
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT...")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
+    from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
     from add4rsc.engine.testing import predict_test_subset
@@ -40,9 +44,11 @@ def predict_and_score(
     _check_known(hidden)
     if recordings:
         _check_alone(split, hidden)
-        predictions, told = predict_recordings(load_run(run), data_folder, recordings), f"-{recordings}"
+    trained = load_ensemble(run) if ensemble else load_run(run)
+    if recordings:
+        predictions, told = predict_recordings(trained, data_folder, recordings), f"-{recordings}"
     else:
-        predictions = predict_test_subset(load_run(run), data_folder, split or None, hidden)
+        predictions = predict_test_subset(trained, data_folder, split or None, hidden)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression, minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.windows import split_cycles
@@ -76,6 +77,7 @@ def validation_logits(
         DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
     recipe = run.recipe
+    check_held_back(run)
     dataset = open_dataset(data_folder, recipe.dataset)
     task = dataset.tasks[recipe.task or ""]
     share, seed = recipe.validation_share, recipe.validation_seed

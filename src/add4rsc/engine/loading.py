@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from add4rsc.audio.frontend import FrontEnd
 from add4rsc.engine.checkpoint import load_tensors
 from add4rsc.engine.decision import OFFSET, add_offset
 from add4rsc.engine.model import MODEL, build_method, resolve_front_end
 from add4rsc.errors import CheckpointError, RunFolderError
-from add4rsc.methods._base import AbstractMethod
+from add4rsc.metrics.runs import ONLY
 from add4rsc.recipe import Recipe
 
 
@@ -22,13 +23,23 @@ class TrainedRun:
     folder: Path
     recipe: Recipe
     classes: tuple[str, ...]
-    network: AbstractMethod
+    network: nn.Module
     """In evaluation mode, on the CPU; its logits have the offset that the recipe's `decision_offset` asked for."""
+    members: "tuple[TrainedRun, ...]" = ()
+    """The seeds whose answers the network averages, if it does (`engine.ensemble`)."""
 
     @property
     def front_end(self) -> FrontEnd:
         """The features that the network was trained on."""
         return resolve_front_end(self.recipe)
+
+
+def seed_folders(run: Path) -> dict[int, Path]:
+    """Training seed -> folder with a trained network; of one run, itself."""
+    if (run / MODEL).is_file():
+        return {ONLY: run}
+    found = {path.parent.name.removeprefix("seed-"): path.parent for path in run.glob(f"seed-*/{MODEL}")}
+    return {int(seed): found[seed] for seed in sorted(filter(str.isdecimal, found), key=int)}
 
 
 def load_run(folder: Path) -> TrainedRun:

@@ -15,6 +15,7 @@ from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset, cycles_for
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import predict_probabilities, to_predictions
@@ -49,7 +50,8 @@ def predict_recordings(run: TrainedRun, data_folder: Path, task_name: str) -> Pr
     Raises:
         UnknownNameError: if the corpus has no such task.
         WrongUsageError: if it is none of whole recordings, or the run is of another corpus or without validation.
-        SplitError: if the recordings of validation patients are of one class.
+        SplitError: if the recordings of validation patients are of one class, or nobody was held back from all
+            members of an ensemble.
         MissingExtraError: if scikit-learn is not installed.
         DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
@@ -74,6 +76,7 @@ def _find_task(run: TrainedRun, dataset: AbstractDataset, name: str) -> Task:
         )
     if run.recipe.validation_share == 0:
         raise WrongUsageError(f"{run.folder} has no validation patients to fit on. Train with validation_share=0.2.")
+    check_held_back(run)
     return dataset.tasks[name]
 
 

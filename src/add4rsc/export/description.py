@@ -13,8 +13,16 @@ from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
 SCORES = ("specificity", "sensitivity", "score", "score_binary")
 
 
-def describe(run: TrainedRun, calibration: Calibration | None) -> ModelDescription:
-    """Classes, rates, calibration and provenance of a run."""
+def describe(
+    run: TrainedRun, calibration: Calibration | None, tested: dict[str, Any] | None = None
+) -> ModelDescription:
+    """Classes, rates, calibration and provenance of a run.
+
+    Args:
+        run: one, or an ensemble.
+        calibration: of its probabilities.
+        tested: scores of its test, as `metrics.evaluation` has them; None for those in the run folder.
+    """
     return ModelDescription(
         name=run.recipe.name,
         classes=run.classes,
@@ -22,7 +30,7 @@ def describe(run: TrainedRun, calibration: Calibration | None) -> ModelDescripti
         crop=run.recipe.crop,
         temperature=calibration.temperature if calibration else 1.0,
         thresholds=calibration.thresholds if calibration else {},
-        notes=_provenance(run) | {"calibration": describe_calibration(calibration)},
+        notes=_provenance(run, tested) | {"calibration": describe_calibration(calibration)},
         mel_frames=None if open_mel_filter(run) is None else describe_frames(run.front_end),
     )
 
@@ -38,21 +46,29 @@ def describe_calibration(calibration: Calibration | None) -> str:
     )
 
 
-def _provenance(run: TrainedRun) -> dict[str, str]:
-    """Data, split, commit and test scores, as far as the run folder has them."""
-    recipe, of_run, summary = run.recipe, _read_json(run.folder / RUN), _read_json(run.folder / SUMMARY)
+def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str]:
+    """Data, split, commit and test scores, as far as the run folder, or those of its members, have them."""
+    recipe, summary = run.recipe, tested or _read_json(run.folder / SUMMARY)
+    of_runs = [_read_json(each.folder / RUN) for each in run.members or (run,)]
     notes = {
         "recipe": recipe.name,
         "dataset": recipe.dataset,
         "task": recipe.task,
         "split": recipe.split,
         "selection": recipe.selection.description,
-        **{key: of_run.get(key) for key in ("seed", "epoch", "commit", "data_checksum")},
+        "members": str(len(run.members) or ""),
+        **{key: _of_members(of_runs, key) for key in ("seed", "epoch", "commit", "data_checksum")},
         **{f"test_{key}": summary.get(key) for key in ("n_cycles", "n_patients")},
         **{f"test_{name}": _with_interval(summary, name) for name in SCORES},
         "recipe_json": recipe.model_dump_json(),
     }
     return {key: str(value) for key, value in notes.items() if value not in (None, "")}
+
+
+def _of_members(of_runs: list[dict[str, Any]], key: str) -> str:
+    """One value where all have the same, all of them otherwise."""
+    values = [str(each[key]) for each in of_runs if key in each]
+    return values[0] if len(set(values)) == 1 else ", ".join(values)
 
 
 def _with_interval(summary: dict[str, Any], name: str) -> str:

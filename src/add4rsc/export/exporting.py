@@ -13,7 +13,9 @@ from numpy import ndarray
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.datasets.synthetic import synthesise
 from add4rsc.engine.calibrate import Calibration, CalibrationRule, calibrate_run
+from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run
+from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import CheckpointError
 from add4rsc.export.description import describe
 from add4rsc.export.graph import DenoisingNetwork, WaveformNetwork, to_onnx, with_description
@@ -21,6 +23,7 @@ from add4rsc.export.quantisation import quantise
 from add4rsc.export.sample import logits_of, read_cycles, spread
 from add4rsc.inference.onnx_model import FILTERED, LOG_MEL, LOGITS, ModelDescription, OnnxClassifier
 from add4rsc.inference.torch_filter import filter_view
+from add4rsc.metrics.evaluation import evaluate
 from add4rsc.metrics.icbhi import IcbhiScore, icbhi_score
 from add4rsc.protocol.split import make_split
 from add4rsc.storage import write_atomically
@@ -47,6 +50,8 @@ class ExportSettings:
     """The corpus of the run; without it the check is on made sounds, and nothing is calibrated or scored."""
     calibration: CalibrationRule = CalibrationRule.TEMPERATURE
     int8: bool = False
+    ensemble: bool = False
+    """The folder is of several seeds, which become one network; with a corpus, that network is tested."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,11 @@ def export_run(folder: Path, path: Path, settings: ExportSettings) -> ExportRepo
         CheckpointError: if the exported network gives other logits.
         MissingExtraError: if the packages that write ONNX are not installed.
     """
-    run, data = load_run(folder), settings.data_folder
+    run, data = load_ensemble(folder) if settings.ensemble else load_run(folder), settings.data_folder
     is_calibrated = data is not None and settings.calibration is not CalibrationRule.NONE
     calibration = calibrate_run(run, data, settings.calibration) if data is not None and is_calibrated else None
-    network, description = WaveformNetwork(run, calibration).eval(), describe(run, calibration)
+    tested = evaluate(predict_test_subset(run, data)) if run.members and data is not None else None
+    network, description = WaveformNetwork(run, calibration).eval(), describe(run, calibration, tested)
     model = _to_onnx(run, network, description.crop.n_samples(description.sample_rate))
     with tempfile.TemporaryDirectory() as scratch:
         material = _material(run, data, Path(scratch))

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from add4rsc.add.frequency_filter import AbstractFrequencyFilter
 from add4rsc.add.layer import AddLayer, resize_log_mel
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
+from add4rsc.engine.ensemble import Ensemble
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference._base import AbstractMelFilter, FilteredFrames, MelFrames
-from add4rsc.methods._base import AbstractMethod, centre_bands
+from add4rsc.methods._base import centre_bands
 from add4rsc.methods.add4rsc import Add4Rsc
 
 BATCH_SIZE = 16
@@ -84,12 +85,16 @@ class TorchMelFilter(AbstractMelFilter):
         return FilteredFrames(before, after)
 
 
-def filter_view(network: AbstractMethod, front_end: FrontEnd) -> FilterView | None:
-    """The view of a network's first filter; None without an ADD layer, a filter in it, or plain mel bands."""
-    if not isinstance(network, Add4Rsc) or not front_end.is_plain_mel:
+def filter_view(network: nn.Module, front_end: FrontEnd) -> FilterView | None:
+    """The view of a network's first filter; None without an ADD layer, a filter in it, or plain mel bands.
+
+    Of an ensemble, whose members have filters of their own, that of the first.
+    """
+    shown = network.networks[0] if isinstance(network, Ensemble) else network
+    if not isinstance(shown, Add4Rsc) or not front_end.is_plain_mel:
         return None
-    first = cast(AddLayer, network.add).filter
-    return None if first is None else FilterView(network, first, front_end)
+    first = cast(AddLayer, shown.add).filter
+    return None if first is None else FilterView(shown, first, front_end)
 
 
 def open_mel_filter(run: TrainedRun) -> TorchMelFilter | None:

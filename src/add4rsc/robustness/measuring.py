@@ -17,7 +17,7 @@ from add4rsc.audio.enhancement import Enhancement
 from add4rsc.audio.windows import vote
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.features import cache_folder
-from add4rsc.engine.loading import TrainedRun, load_run
+from add4rsc.engine.loading import TrainedRun, load_run, seed_folders
 from add4rsc.engine.model import MODEL
 from add4rsc.errors import WrongUsageError
 from add4rsc.metrics.runs import ONLY
@@ -49,14 +49,6 @@ class MeasureSettings:
     """Called with a condition in words, and how many are done of how many, before each and at the end."""
 
 
-def trained_folders(run: Path) -> dict[int, Path]:
-    """Training seed -> folder with a trained network; of one run, itself."""
-    if (run / MODEL).is_file():
-        return {ONLY: run}
-    found = {path.parent.name.removeprefix("seed-"): path.parent for path in run.glob(f"seed-*/{MODEL}")}
-    return {int(seed): found[seed] for seed in sorted(filter(str.isdecimal, found), key=int)} or {ONLY: run}
-
-
 def measure_run(run: Path, target: Path, settings: MeasureSettings) -> None:
     """Measure a run, or every seed of it, and store the predictions in `target` (of several seeds, in `seed-N` there).
 
@@ -64,7 +56,7 @@ def measure_run(run: Path, target: Path, settings: MeasureSettings) -> None:
         RunFolderError: if there is no trained network, or the target holds other measurements.
         CheckpointError, WrongUsageError, DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
-    for seed, folder in trained_folders(run).items():
+    for seed, folder in (seed_folders(run) or {ONLY: run}).items():
         measure(load_run(folder), target if seed == ONLY else target / f"seed-{seed}", settings)
 
 
