@@ -1,27 +1,34 @@
 """The test subset of a corpus through a network that is trained already."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
+from add4rsc.datasets import datasets
+from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.correction import correct_as_trained
 from add4rsc.engine.devices import predict_with_devices
 from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import known_groups, predict_probabilities, to_predictions
-from add4rsc.errors import WrongUsageError
+from add4rsc.errors import PredictionsError, WrongUsageError
 from add4rsc.methods._base import AbstractInformedMethod
+from add4rsc.metrics.coarsening import merge_probabilities, merged_classes
 from add4rsc.predictions import Predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
+from add4rsc.terms import Task
 
 
 def predict_test_subset(
     run: TrainedRun, data_folder: Path, split_name: str | None = None, hidden: Collection[str] = ()
 ) -> Predictions:
-    """Predict the test cycles of a corpus, the run's own or another with a task of the same name and classes.
+    """Predict the test cycles of a corpus: the run's own, or another that shares a task with it.
+
+    The shared task may be coarser than the run's: a network that tells SPRSound's seven classes apart answers ICBHI's
+    four too, the probabilities of the classes that become one added up.
 
     Args:
         run: the trained network.
@@ -32,7 +39,7 @@ def predict_test_subset(
 
     Raises:
         DatasetNotFoundError, SplitError, UnknownNameError, AudioError, AnnotationError: as their messages say.
-        WrongUsageError: if the corpus has no task with the network's classes, or something is to be hidden from a
+        WrongUsageError: if the network's classes answer no task of the corpus, or something is to be hidden from a
             network that hears the sound alone.
     """
     recipe = run.recipe
@@ -42,13 +49,7 @@ def predict_test_subset(
             "nothing can be hidden from it. Test it without --hide and --without-metadata."
         )
     dataset = open_dataset(data_folder)
-    name = recipe.task or next(iter(dataset.tasks))
-    if name not in dataset.tasks or dataset.tasks[name].classes != run.classes:
-        raise WrongUsageError(
-            f"{run.folder} tells apart {', '.join(run.classes)}, which is no task of {dataset.name} called '{name}'. "
-            "Test it on a corpus of its own kind."
-        )
-    task, is_own = dataset.tasks[name], dataset.name == recipe.dataset
+    (task, coarse), is_own = _find_task(run, dataset), dataset.name == recipe.dataset
     own_split = recipe.split if is_own else None
     split = make_split(dataset, task, split_name or own_split or dataset.split_names[0], validation_share=0.0)
     test = only_stethoscopes(split, recipe.stethoscopes if is_own else ()).test
@@ -57,5 +58,43 @@ def predict_test_subset(
     fabric = Fabric(accelerator="auto", devices=1)
     probabilities = predict_probabilities(fabric, run.network, store, groups=known_groups(test, hidden))
     probabilities = predict_with_devices(fabric, run, probabilities, test, hidden)
+    if coarse is not None:
+        probabilities = merge_probabilities(probabilities, *coarse)
     constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
     return to_predictions(test, probabilities, task, **constants)
+
+
+def _find_task(run: TrainedRun, dataset: AbstractDataset) -> tuple[Task, tuple[Task, Task] | None]:
+    """The task of a corpus that a network answers: its own, or the one with the most classes among coarser ones.
+
+    Of a coarser one also the two tasks of the network's own corpus, fine and coarse, that say which classes become one.
+
+    Raises:
+        WrongUsageError: if there is none.
+    """
+    wanted, name = run.recipe.task or next(iter(dataset.tasks)), run.recipe.dataset
+    if wanted in dataset.tasks and dataset.tasks[wanted].classes == run.classes:
+        return dataset.tasks[wanted], None
+    own = datasets.get(name).tasks if name in datasets.names() and name != dataset.name else {}
+    others = sorted(dataset.tasks.values(), key=lambda task: -len(task.classes))
+    for task in others if wanted in own else ():
+        if (coarse := _coarser(own, wanted, task.classes)) is not None:
+            return task, (own[wanted], coarse)
+    raise WrongUsageError(
+        f"{run.folder} tells apart {', '.join(run.classes)}, which answers no task of {dataset.name} "
+        f"({', '.join(dataset.tasks)}). Test it on a corpus of its own kind."
+    )
+
+
+def _coarser(tasks: Mapping[str, Task], fine: str, classes: tuple[str, ...]) -> Task | None:
+    """The task of a corpus with these classes, if a finer one answers it."""
+    same = (task for task in tasks.values() if task.classes == classes)
+    return next((task for task in same if _answers(tasks[fine], task)), None)
+
+
+def _answers(fine: Task, coarse: Task) -> bool:
+    try:
+        merged_classes(fine, coarse)
+    except PredictionsError:
+        return False
+    return True

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
 
 from add4rsc.errors import PredictionsError
 from add4rsc.predictions import COLUMNS, Predictions
@@ -28,11 +30,10 @@ def coarsen(predictions: Predictions, tasks: dict[str, Task], coarse: str) -> Pr
             f"The table tells apart {', '.join(predictions.classes)}, which is no task of the corpus. "
             f"Known: {', '.join(tasks)}."
         )
-    merged = _merged(fine, tasks[coarse])
+    merged = merged_classes(fine, tasks[coarse])
     wanted = tasks[coarse].classes
-    probabilities = np.stack(
-        [predictions.table[[f"p_{old}" for old in merged if merged[old] == new]].sum(axis=1) for new in wanted], axis=1
-    )
+    in_order = predictions.table[[f"p_{name}" for name in fine.classes]].to_numpy()
+    probabilities = merge_probabilities(in_order, fine, tasks[coarse])
     table = predictions.table.assign(
         label=predictions.table["label"].map(merged), decision=np.array(wanted)[probabilities.argmax(axis=1)]
     )
@@ -41,7 +42,7 @@ def coarsen(predictions: Predictions, tasks: dict[str, Task], coarse: str) -> Pr
     return Predictions(pd.concat([table[list(COLUMNS)], columns, table[others]], axis=1), wanted)
 
 
-def _merged(fine: Task, coarse: Task) -> dict[str, str]:
+def merged_classes(fine: Task, coarse: Task) -> dict[str, str]:
     """Which coarse class each fine class becomes.
 
     Raises:
@@ -57,3 +58,16 @@ def _merged(fine: Task, coarse: Task) -> dict[str, str]:
             f"({coarse.unit}s: {', '.join(coarse.classes)}). Train on a task that tells more apart."
         )
     return {name: next(iter(each)) for name, each in becomes.items()}
+
+
+def merge_probabilities(
+    probabilities: Float[ndarray, "cycle fine"], fine: Task, coarse: Task
+) -> Float[ndarray, "cycle coarse"]:
+    """Probabilities of a coarser task's classes.
+
+    Raises:
+        PredictionsError: as for `merged_classes`.
+    """
+    merged = merged_classes(fine, coarse)
+    members = [[merged[old] == new for old in fine.classes] for new in coarse.classes]
+    return probabilities @ np.array(members, dtype=probabilities.dtype).T

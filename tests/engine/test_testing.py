@@ -1,0 +1,66 @@
+"""A trained network on the test of another corpus than its own."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from add4rsc.datasets.sprsound import SprSound2022
+from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.testing import predict_test_subset
+from add4rsc.errors import WrongUsageError
+from add4rsc.methods import recipes
+from add4rsc.recipe import change_recipe
+
+SHARES = np.arange(1.0, 8.0) / 28
+"""Of seven classes, all different."""
+
+
+class Constant(torch.nn.Module):
+    """The same probabilities for every cycle."""
+
+    def __init__(self, shares):
+        super().__init__()
+        self.logits = torch.tensor(shares, dtype=torch.float32).log()
+
+    def forward(self, log_mel):
+        return self.logits.expand(len(log_mel), -1)
+
+
+@pytest.fixture
+def trained():
+    """A network of a task of SPRSound."""
+
+    def make(task):
+        changes = {"dataset": "sprsound2022", "task": task, "split": "sprsound2022/inter", "crop.duration": 1.0}
+        classes = SprSound2022.tasks[task].classes
+        network = Constant(SHARES[: len(classes)] / SHARES[: len(classes)].sum())
+        return TrainedRun(Path("run"), change_recipe(recipes.get("fine_tuning/small_cnn")(), changes), classes, network)
+
+    return make
+
+
+def test_finer_classes_answer_those_that_both_corpora_have(trained, made_corpus, feature_cache):
+    found = predict_test_subset(trained("task-1-2"), made_corpus)
+    assert found.classes == ("normal", "crackle", "wheeze", "both")
+    of = dict(zip(SprSound2022.tasks["task-1-2"].classes, SHARES, strict=True))
+    merged = {
+        "normal": of["normal"],
+        "crackle": of["fine_crackle"] + of["coarse_crackle"],
+        "wheeze": of["wheeze"] + of["rhonchi"] + of["stridor"],
+        "both": of["wheeze_crackle"],
+    }
+    np.testing.assert_allclose(found.probabilities, [list(merged.values())] * len(found.table), atol=1e-6)
+    assert set(found.labels) > {0}
+
+
+def test_tasks_of_other_names_with_the_same_classes(trained, made_corpus, feature_cache):
+    found = predict_test_subset(trained("task-1-1"), made_corpus)
+    np.testing.assert_allclose(found.probabilities, [[1 / 3, 2 / 3]] * len(found.table), atol=1e-6)
+    assert found.classes == ("normal", "adventitious")
+
+
+def test_no_shared_task(trained, made_corpus, feature_cache):
+    with pytest.raises(WrongUsageError, match="answers no task of icbhi2017"):
+        predict_test_subset(trained("task-2-2"), made_corpus)
