@@ -1,10 +1,11 @@
 """Bring the experiments on SPRSound into this folder: every task, every test, every noise; what the tables read.
 
-Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--robustness FOLDER]
+Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--icbhi FOLDER] [--robustness FOLDER]
 
 RUNS is what results/experiments.py wrote; the folder of robustness holds GROUP/NAME/seed-N, and GROUP/NAME-RULE/seed-N
 for what was heard through a rule of `add4rsc robustness --enhance`. Networks that tell seven classes of events apart
 answer task 1-2, with their classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2.
+With the folder of ICBHI, networks of either corpus are tested on the other too, by the four classes that both have.
 Folders named -weighed have the weight of the normal class that was found on each seed's validation patients, or, where
 the seeds are the folds of a cross-validation, on all of them together. Nothing is chosen on a test.
 """
@@ -20,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 from collect import summarise, write_scored
-from experiments import list_experiments
+from experiments import Corpus, list_experiments
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
@@ -47,16 +48,25 @@ NAMES = {
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
+    "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
     "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
 }
 """Experiment -> folder of its results."""
-ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
-"""What is tried on the ICBHI subset alone."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
+JOINT = {"joint/filter": "add4rsc-mn04-filter-joint"}
+"""What is trained on both corpora, and tested on both."""
+TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)
+TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
+"""What is tested on the corpus that it was not trained on."""
+ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
+"""What is tried on the ICBHI subset alone."""
 WHOLE = (PLAIN, "sprsound-folds/plain")
 """What is tested on everything: events of all tests, and recordings."""
+FOUR_CLASSES = "cycle-4"
+BOTH_TESTS = {"sprsound": RESULTS / "sprsound2022" / FOUR_CLASSES, "icbhi": RESULTS / "icbhi2017-subset" / FOUR_CLASSES}
+TESTS = {"sprsound": "inter", "icbhi": "official"}
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
@@ -64,7 +74,7 @@ OF_A_RUN = ("recipe.json", "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"
-    "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --robustness ROBUSTNESS\n"
+    "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --icbhi ICBHI --robustness ROBUSTNESS\n"
 )
 
 
@@ -129,11 +139,11 @@ def drop_tables(place: Path) -> None:
 
 
 def tested(folder: Path, corpus: Path, test: str) -> Predictions:
-    """Predictions of another test of the corpus, made once."""
+    """Predictions of another test, of the run's corpus or of the other one, made once."""
     path = folder / f"tested-on-{test}.csv"
     if not path.exists():
-        predictions = predict_test_subset(load_run(folder), corpus, f"sprsound2022/{test}")
-        write_text(path, predictions.table.to_csv(index=False))
+        split = f"sprsound2022/{test}" if test in ("intra", "union") else None
+        write_text(path, predict_test_subset(load_run(folder), corpus, split).table.to_csv(index=False))
     return read_predictions(path)
 
 
@@ -171,6 +181,29 @@ def collect_icbhi(run: Path) -> None:
         write_json(place / AGAINST_PLAIN, asdict(compare_runs(first, second)))
 
 
+def collect_joint(run: Path, name: str, other: Path | None) -> None:
+    """Every seed of what was trained on both corpora, on the four classes of both tests."""
+    place = BOTH_TESTS["sprsound"] / TESTS["sprsound"] / name
+    for seed, folder in finished_seeds(run).items():
+        write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
+        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+    finish(place, run)
+    if other is not None:
+        collect_elsewhere(run, BOTH_TESTS["icbhi"] / TESTS["icbhi"] / name, other, "icbhi")
+
+
+def collect_transfer(run: Path, name: str, other: Path, corpus: Corpus) -> None:
+    """Every seed of what was trained on one corpus, on the test of the other."""
+    collect_elsewhere(run, BOTH_TESTS[corpus] / f"{TESTS[corpus]}-from-another-corpus" / name, other, corpus)
+
+
+def collect_elsewhere(run: Path, place: Path, folder: Path, corpus: Corpus) -> None:
+    """Every seed on the test of a corpus that is not the run's own."""
+    for seed, trained in finished_seeds(run).items():
+        write_scored(place / f"seed-{seed}", tested(trained, folder, corpus))
+    finish(place, run)
+
+
 def on_common_seeds(first: OfSeeds, second: OfSeeds) -> tuple[OfSeeds, OfSeeds]:
     """Two runs without the seeds that only one of them has."""
     seeds = [seed for seed in first.of_seed if seed in second.of_seed]
@@ -191,15 +224,23 @@ def note_command(place: Path, run: Path) -> None:
 
 def collect_robustness(measured: Path) -> None:
     """Tables of scores under noise, of every seed; the stored predictions stay where they are, for their size."""
+    for experiment, name in JOINT.items():
+        place = BOTH_TESTS["sprsound"] / TESTS["sprsound"] / name / "robustness"
+        copy_measured(measured / experiment, place)
     for experiment, name in NAMES.items():
         for rule in ("", *(f"-{each}" for each in Enhancement if each is not Enhancement.NONE)):
             folder = measured / f"{experiment}{rule}"
             place = place_of(EVENT_TASKS[0], "inter", name + rule) / "robustness"
-            for source in sorted(folder.glob("seed-*/robustness.csv")):
-                copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
-            collect_ensemble(folder, place)
+            copy_measured(folder, place)
             if place.exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
+
+
+def copy_measured(folder: Path, place: Path) -> None:
+    """Scores under noise of every seed that was measured, and of their ensemble."""
+    for source in sorted(folder.glob("seed-*/robustness.csv")):
+        copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
+    collect_ensemble(folder, place)
 
 
 def collect_ensemble(folder: Path, place: Path) -> None:
@@ -228,22 +269,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
+    parser.add_argument("--icbhi", type=Path)
     parser.add_argument("--robustness", type=Path)
     arguments = parser.parse_args()
-    for probe in sorted(arguments.runs.glob("sprsound-probes/*")):
-        collect_probe(probe)
-    for run in sorted(arguments.runs.glob("icbhi-*/*")):
-        collect_icbhi(run)
-    for path, name in NAMES.items():
-        run = arguments.runs / path
-        if not finished_seeds(run):
-            continue
-        tests = ("inter", "intra", "union") if path in WHOLE else ("inter",)
-        collect_events(run, name, arguments.sprsound, tests)
-        if path in WHOLE:
-            collect_recordings(run, name, arguments.sprsound)
+    collect_own(arguments.runs, arguments.sprsound)
+    collect_across(arguments.runs, arguments.sprsound, arguments.icbhi)
     if arguments.robustness is not None:
         collect_robustness(arguments.robustness)
+
+
+def collect_own(runs: Path, sprsound: Path) -> None:
+    """What is tested on the corpus that it was trained on."""
+    for probe in sorted(runs.glob("sprsound-probes/*")):
+        collect_probe(probe)
+    for run in sorted(runs.glob("icbhi-*/*")):
+        collect_icbhi(run)
+    for path, name in NAMES.items():
+        if not finished_seeds(runs / path):
+            continue
+        collect_events(runs / path, name, sprsound, ("inter", "intra", "union") if path in WHOLE else ("inter",))
+        if path in WHOLE:
+            collect_recordings(runs / path, name, sprsound)
+
+
+def collect_across(runs: Path, sprsound: Path, icbhi: Path | None) -> None:
+    """What is trained on both corpora, or tested on the other one."""
+    for path, name in JOINT.items():
+        if finished_seeds(runs / path):
+            collect_joint(runs / path, name, icbhi)
+    for path in TO_ICBHI:
+        if icbhi is not None and finished_seeds(runs / path):
+            collect_transfer(runs / path, NAMES[path], icbhi, "icbhi")
+    for path, name in TO_SPRSOUND.items():
+        if finished_seeds(runs / path):
+            collect_transfer(runs / path, name, sprsound, "sprsound")
 
 
 if __name__ == "__main__":

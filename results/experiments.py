@@ -173,7 +173,7 @@ def folders_of(experiment: Experiment, arguments: argparse.Namespace) -> tuple[P
 
 def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> None:
     """Train one seed, or go on with it; nothing where it is finished."""
-    own, *others = folders_of(experiment, arguments)
+    own, *others = filter(None, folders_of(experiment, arguments))
     folder = arguments.out / experiment.path / f"seed-{seed}"
     settings = RunSettings(own, folder, accelerator="cpu", resume=True, more_data=tuple(others))
     train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes_of(seed)), (seed,), settings)
