@@ -60,7 +60,7 @@ def predict_probabilities(
 
     cycles = CycleFeatures(store, NO_AUGMENTATION, seed=0)
     found = compute_rows(fabric, model, logits, cycles, batch_size=batch_size, n_workers=n_workers)
-    probabilities = _softmax(found)
+    probabilities = softmax(found)
     return probabilities if store.windows is None else vote(probabilities, *store.windows)
 
 
@@ -73,11 +73,12 @@ def part_probabilities(
         return model.part_logits(log_mel)
 
     found = compute_rows(fabric, model, logits, CycleFeatures(store, NO_AUGMENTATION, seed=0), n_workers=n_workers)
-    of_parts = [_softmax(found[:, part]) for part in range(found.shape[1])]
+    of_parts = [softmax(found[:, part]) for part in range(found.shape[1])]
     return np.stack([each if store.windows is None else vote(each, *store.windows) for each in of_parts])
 
 
-def _softmax(logits: Float[ndarray, "row class"]) -> Float[ndarray, "row class"]:
+def softmax(logits: Float[ndarray, "row class"]) -> Float[ndarray, "row class"]:
+    """Probabilities of logits, in double precision."""
     return torch.from_numpy(logits).double().softmax(dim=-1).numpy()
 
 
