@@ -1,8 +1,9 @@
-"""Make the model that the package carries, and its card, from a finished run.
+"""Make the model that the package carries, and its card, from the finished seeds of a run: they become one network.
 
-Usage: python results/make_default_model.py RUN DATA_FOLDER OTHER_TEST
+Usage: python results/make_default_model.py RUN DATA_FOLDER OTHER_TEST HEARD
 
-OTHER_TEST is what `add4rsc test RUN --data-folder OTHER` wrote: the test subset of the second corpus of the training.
+OTHER_TEST is what `add4rsc test RUN --data-folder OTHER --ensemble` wrote: the test subset of the second corpus of the
+training. HEARD is the table of scores under noise of the ensemble, `robustness/ensemble/robustness.csv` of its results.
 """
 
 import json
@@ -10,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from add4rsc.export.exporting import ExportReport, ExportSettings, export_run
 from add4rsc.storage import write_text
 from add4rsc.terms import RESEARCH_USE_ONLY
 
+HEARD = "results/sprsound2022/cycle-4/inter/add4rsc-mn04-filter-joint/robustness/ensemble/robustness.csv"
 MODELS = Path(__file__).resolve().parents[1] / "src" / "add4rsc" / "models"
 
 LIMITS = """\
@@ -28,7 +32,7 @@ LIMITS = """\
 - Poor recordings (speech, crying, friction, clipping) are given a class like all others. Look at their flags first."""
 
 
-def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any]) -> str:
+def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard: pd.DataFrame) -> str:
     """The model card in Markdown."""
     description, notes = report.description, report.description.notes
     lines = [
@@ -36,16 +40,19 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any]) -> st
         "",
         f"**{RESEARCH_USE_ONLY}**",
         "",
-        f"`default.onnx`, {report.n_bytes / 1e6:.1f} MB: front-end and network of the recipe `{description.name}` "
-        f"({run['n_parameters']:,} parameters). It takes {description.crop.duration:g} s of sound at "
-        f"{description.sample_rate} Hz and gives {len(description.classes)} logits: {', '.join(description.classes)}.",
+        f"`default.onnx`, {report.n_bytes / 1e6:.1f} MB: a front-end and {notes['members']} networks of the recipe "
+        f"`{description.name}` with the ADD layer's frequency filters alone ({run['n_parameters']:,} parameters each), "
+        "whose probabilities are averaged. It takes "
+        f"{description.crop.duration:g} s of sound at {description.sample_rate} Hz and gives "
+        f"{len(description.classes)} logits: {', '.join(description.classes)}. The denoised view shows the filter of "
+        "the first network.",
         "",
         "## Training",
         "",
         f"Corpus `{notes['dataset']}` (SPRSound 2022, Zhang et al., IEEE TBioCAS 16:867, CC BY 4.0), joined by the "
         "training patients of a quarter of ICBHI 2017 (Rocha et al., Physiol. Meas. 40:035001), task "
-        f"`{notes['task']}`, split `{notes['split']}`: no patient is in two subsets. Seed {notes['seed']}, epoch "
-        f"{notes['epoch']} ({notes['selection']}), commit `{notes['commit']}`. Starts from EfficientAT's mn04 "
+        f"`{notes['task']}`, split `{notes['split']}`: no patient is in two subsets. Seeds {notes['seed']}, epochs "
+        f"{notes['epoch']} ({notes['selection']}), commit `{notes['commit']}`. Start from EfficientAT's mn04 "
         "(AudioSet, MIT licence).",
         "",
         "| subset | events | patients | " + " | ".join(description.classes) + " |",
@@ -65,6 +72,8 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any]) -> st
         "",
         *other_test(other),
         "",
+        *under_noise(heard),
+        "",
         "## Probabilities",
         "",
         f"{notes['calibration'].capitalize()}. Temperature {description.temperature:.3f}. "
@@ -79,12 +88,15 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any]) -> st
         "## Making it again",
         "",
         "```sh",
-        f"add4rsc train {notes['recipe']} --data-folder SPRSOUND --more-data ICBHI --run-folder RUN",
-        "add4rsc test RUN --data-folder ICBHI -o OTHER",
-        "python results/make_default_model.py RUN SPRSOUND OTHER",
+        "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only joint/filter --out RUNS",
+        "add4rsc robustness RUNS/joint/filter --data-folder SPRSOUND --noise-folder NOISE --corruptions recorded "
+        "--snr 20,10,0,-5 --noise-seeds 1 --noise-band recording -o HEARD/joint/filter",
+        "python results/collect_experiments.py RUNS --sprsound SPRSOUND --icbhi ICBHI --robustness HEARD",
+        "add4rsc test RUNS/joint/filter --data-folder ICBHI --ensemble -o OTHER",
+        f"python results/make_default_model.py RUNS/joint/filter SPRSOUND OTHER {HEARD}",
         "```",
         "",
-        f"Exported logits differ from the run's by at most {report.largest_difference:.0e} of the largest, over "
+        f"Exported logits differ from the networks' by at most {report.largest_difference:.0e} of the largest, over "
         f"{report.n_checked} test events.",
     ]
     return "\n".join(lines) + "\n"
@@ -108,12 +120,31 @@ def other_test(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+def under_noise(heard: pd.DataFrame) -> list[str]:
+    """The Score without noise, and under recorded noise by its class."""
+    clean = heard.loc[heard["corruption"] == "clean", "score"].item()
+    table = heard[heard["corruption"] == "recorded"].pivot_table(index="noise_class", columns="level", values="score")
+    levels = sorted(table.columns, reverse=True)
+    lines = [
+        "Score on the first test among recorded noise that no training has heard:",
+        "",
+        "| noise | without | " + " | ".join(f"{level:g} dB" for level in levels) + " |",
+        "|" + "---|" * (len(levels) + 2),
+    ]
+    rows = {str(name): row for name, row in table.iterrows()} | {"mean": table.mean()}
+    for name, row in rows.items():
+        cells = (f"{row[level]:.4f}" for level in levels)
+        lines.append(f"| {name.replace('_', ' ')} | {clean:.4f} | {' | '.join(cells)} |")
+    return lines
+
+
 def main() -> None:
     """Export, and write the card beside the model."""
-    run_folder, data_folder, other = map(Path, sys.argv[1:])
-    report = export_run(run_folder, MODELS / "default.onnx", ExportSettings(data_folder))
-    run = json.loads((run_folder / "run.json").read_text())
-    write_text(MODELS / "default.md", card(report, run, json.loads((other / "summary.json").read_text())))
+    run_folder, data_folder, other, heard = map(Path, sys.argv[1:])
+    report = export_run(run_folder, MODELS / "default.onnx", ExportSettings(data_folder, ensemble=True))
+    run = json.loads((run_folder / "seed-1" / "run.json").read_text())
+    tested = json.loads((other / "summary.json").read_text())
+    write_text(MODELS / "default.md", card(report, run, tested, pd.read_csv(heard)))
 
 
 if __name__ == "__main__":
