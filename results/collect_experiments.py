@@ -11,21 +11,24 @@ the seeds are the folds of a cross-validation, on all of them together. Nothing 
 """
 
 import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from collect import summarise, write_scored
 from experiments import Corpus, list_experiments
+from jaxtyping import Float
+from numpy import ndarray
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.decision import OFFSET, best_offset, shift_normal
+from add4rsc.engine.decision import OFFSET, best_offset, match_share, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import predict_recordings
 from add4rsc.engine.testing import predict_test_subset
@@ -87,10 +90,15 @@ def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
     """Predictions with the weight of the normal class that serves the validation patients best."""
     labels, probabilities = ([getattr(each, name) for each in of_validation] for name in ("labels", "probabilities"))
     offset = best_offset(np.concatenate(labels), np.concatenate(probabilities))
-    shifted = shift_normal(of_test.probabilities, offset)
-    columns = {f"p_{name}": shifted[:, index] for index, name in enumerate(of_test.classes)}
-    columns |= {"decision": np.array(of_test.classes)[shifted.argmax(axis=1)], OFFSET: f"{offset:.3f}"}
-    return Predictions(of_test.table.assign(**columns), of_test.classes)
+    found = with_probabilities(of_test, shift_normal(of_test.probabilities, offset))
+    return Predictions(found.table.assign(**{OFFSET: f"{offset:.3f}"}), found.classes)
+
+
+def with_probabilities(table: Predictions, probabilities: Float[ndarray, "cycle class"]) -> Predictions:
+    """A table with other probabilities, and the decisions that follow from them."""
+    columns: dict[str, Any] = {f"p_{name}": probabilities[:, index] for index, name in enumerate(table.classes)}
+    columns["decision"] = np.array(table.classes)[probabilities.argmax(axis=1)]
+    return Predictions(table.table.assign(**columns), table.classes)
 
 
 def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
@@ -175,10 +183,23 @@ def collect_icbhi(run: Path) -> None:
         write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
     finish(place, run)
+    collect_matched(run, place)
     plain = run.parents[1] / "icbhi-noisy" / "plain"
     if run != plain and finished_seeds(plain).keys() & finished_seeds(run).keys():
         first, second = on_common_seeds(*(replace(read_run(each), name=each.name) for each in (plain, run)))
         write_json(place / AGAINST_PLAIN, asdict(compare_runs(first, second)))
+
+
+def collect_matched(run: Path, place: Path) -> None:
+    """The same with as many cycles of each stethoscope called normal as there are among those of training."""
+    for seed, folder in finished_seeds(run).items():
+        of_test = read_predictions(place / f"seed-{seed}" / "predictions.csv")
+        counts = json.loads((folder / "run.json").read_text())["split"]["subsets"]["train"]["cycles_per_class"]
+        share = counts[of_test.classes[0]] / sum(counts.values())
+        matched = match_share(of_test.probabilities, list(of_test.table["stethoscope"]), share)
+        write_scored(place.with_name(f"{place.name}-matched") / f"seed-{seed}", with_probabilities(of_test, matched))
+    finish(place.with_name(f"{place.name}-matched"), run)
+    drop_tables(place.with_name(f"{place.name}-matched"))
 
 
 def collect_joint(run: Path, name: str, other: Path | None) -> None:
@@ -189,7 +210,9 @@ def collect_joint(run: Path, name: str, other: Path | None) -> None:
         copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
     finish(place, run)
     if other is not None:
-        collect_elsewhere(run, BOTH_TESTS["icbhi"] / TESTS["icbhi"] / name, other, "icbhi")
+        on_other = BOTH_TESTS["icbhi"] / TESTS["icbhi"] / name
+        collect_elsewhere(run, on_other, other, "icbhi")
+        collect_matched(run, on_other)
 
 
 def collect_transfer(run: Path, name: str, other: Path, corpus: Corpus) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from add4rsc.engine.decision import best_offset, shift_normal
+from add4rsc.engine.decision import best_offset, match_share, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.engine.testing import predict_test_subset
@@ -46,3 +46,20 @@ def test_run_keeps_validation_and_offset(made_corpus, feature_cache, tmp_path):
     again = predict_test_subset(load_run(tmp_path / "moved"), made_corpus).table
     np.testing.assert_allclose(again[classes], moved[classes], atol=1e-5)
     assert not set(validation["patient"]) & set(raw["patient"])
+
+
+def test_every_group_has_the_share_of_normal_cycles():
+    draw = np.random.default_rng(0)
+    probabilities = draw.dirichlet([3.0, 1.0, 1.0], size=200)
+    probabilities[100:] = shift_normal(probabilities[100:], -3.0)
+    groups = ["one"] * 100 + ["other"] * 100
+    found = match_share(probabilities, groups, 0.7)
+    is_normal = found.argmax(axis=1) == 0
+    assert (is_normal[:100].sum(), is_normal[100:].sum()) == (70, 70)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    odds = np.log(found[:, 1] / found[:, 2]) - np.log(probabilities[:, 1] / probabilities[:, 2])
+    np.testing.assert_allclose(odds, 0, atol=1e-9)
+
+
+def test_a_group_of_one_cycle_is_left_as_it_is():
+    np.testing.assert_allclose(match_share(np.array([[0.4, 0.6]]), ["a"], 0.9), [[0.4, 0.6]])

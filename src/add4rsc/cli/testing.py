@@ -25,6 +25,15 @@ def predict_and_score(
     recordings: Annotated[
         str, typer.Option(metavar="TASK", help="Judge whole recordings by the network's windows: task-2-1 or task-2-2.")
     ] = "",
+    normal_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            help="Call this share of each stethoscope's cycles normal, such as that of the training cycles; no label "
+            "is looked at.",
+        ),
+    ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
     ] = False,
@@ -43,13 +52,14 @@ def predict_and_score(
     hidden = GROUPS if without_metadata else tuple(hide or ())
     _check_known(hidden)
     if recordings:
-        _check_alone(split, hidden)
+        _check_alone(split, hidden, normal_share)
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
         predictions, told = predict_recordings(trained, data_folder, recordings), f"-{recordings}"
     else:
-        predictions = predict_test_subset(trained, data_folder, split or None, hidden)
+        predictions = predict_test_subset(trained, data_folder, split or None, hidden, normal_share)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
+        told += "" if normal_share is None else f"-normal-share-{normal_share:g}"
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -61,7 +71,7 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _check_alone(split: str, hidden: Sequence[str]) -> None:
+def _check_alone(split: str, hidden: Sequence[str], normal_share: float | None) -> None:
     """Let whole recordings be judged.
 
     Raises:
@@ -69,8 +79,10 @@ def _check_alone(split: str, hidden: Sequence[str]) -> None:
     """
     from add4rsc.errors import WrongUsageError
 
-    if split or hidden:
-        raise WrongUsageError("--recordings judges the run's own test, by sound alone. Leave out --split and --hide.")
+    if split or hidden or normal_share is not None:
+        raise WrongUsageError(
+            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide and --normal-share."
+        )
 
 
 def _check_known(hidden: Sequence[str]) -> None:

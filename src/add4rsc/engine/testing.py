@@ -9,6 +9,7 @@ from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.correction import correct_as_trained
+from add4rsc.engine.decision import SHARE, match_share
 from add4rsc.engine.devices import predict_with_devices
 from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
@@ -23,7 +24,11 @@ from add4rsc.terms import Task
 
 
 def predict_test_subset(
-    run: TrainedRun, data_folder: Path, split_name: str | None = None, hidden: Collection[str] = ()
+    run: TrainedRun,
+    data_folder: Path,
+    split_name: str | None = None,
+    hidden: Collection[str] = (),
+    normal_share: float | None = None,
 ) -> Predictions:
     """Predict the test cycles of a corpus: the run's own, or another that shares a task with it.
 
@@ -36,6 +41,7 @@ def predict_test_subset(
         split_name: whose test subset; None is the run's own split, or the first one of another corpus.
         hidden: groups of `terms.GROUPS` that the network is not told, if it is one that is told what is known of the
             recordings.
+        normal_share: the share of each stethoscope's cycles that is to be called normal (`decision.match_share`).
 
     Raises:
         DatasetNotFoundError, SplitError, UnknownNameError, AudioError, AnnotationError: as their messages say.
@@ -61,6 +67,10 @@ def predict_test_subset(
     if coarse is not None:
         probabilities = merge_probabilities(probabilities, *coarse)
     constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
+    if normal_share is not None:
+        stethoscopes = [cycle.recording.stethoscope for cycle in test]
+        probabilities = match_share(probabilities, stethoscopes, normal_share)
+        constants[SHARE] = f"{normal_share:g}"
     return to_predictions(test, probabilities, task, **constants)
 
 
