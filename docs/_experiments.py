@@ -28,6 +28,7 @@ FORMS = {
     "fine_tuning-mn04-twins": "no layer, trained to say the same of each noisy cycle and of its twin without noise",
     "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
+    "fine_tuning-mn04-folds-noisier": "no layer; noise down to -10 dB in 70 % of them, all bands, 6 epochs",
     "add4rsc-mn04-gain-twins": "a gain for each band and frame, trained on noisy cycles and their twins without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
@@ -68,10 +69,10 @@ def _seeds(place: Path) -> list[Path]:
     return sorted(place.glob("seed-*"), key=lambda folder: int(folder.name.removeprefix("seed-")))
 
 
-def _heard(folder: Path, level: float | None) -> float:
-    """AS of one seed, clean or as the mean over the classes of noise at a level."""
+def heard(folder: Path, level: float | None, measure: str = "sprsound_average") -> float:
+    """A score of one seed or ensemble, clean or as the mean over the classes of noise at a level."""
     rows = [
-        float(row["sprsound_average"])
+        float(row[measure])
         for row in rows_of(folder / "robustness.csv")
         if (row["corruption"] == "clean") == (level is None) and (level is None or float(row["level"]) == level)
     ]
@@ -104,7 +105,7 @@ def denoising() -> str:
 
 def _heard_at_all(folders: list[Path]) -> list[str]:
     """AS on clean cycles and at two levels of noise."""
-    return [_spread([_heard(folder, level) for folder in folders]) for level in LEVELS]
+    return [_spread([heard(folder, level) for folder in folders]) for level in LEVELS]
 
 
 def _form_of(name: str) -> str:
@@ -142,9 +143,70 @@ def difference_of(row: Mapping[str, Any], interval: Mapping[str, Any]) -> str:
     return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
+MADE_NOISE = SPRSOUND / "task-1-2" / "validation-among-made-noise" / "forms" / "scores.csv"
+BY_FORM = {
+    "plain": MAIN,
+    "fixed": "add4rsc-mn04-noisy",
+    **{name: f"add4rsc-mn04-{name}-noisy" for name in ("no-loss", "attention", "filter", "paper", "released")},
+}
+"""Name of a form in results/experiments.py -> folder of its result."""
+
+
+def made_noise() -> str:
+    """Every form on validation patients, under noise of the kind that training made."""
+    lines = ["| in front of the network | seeds | clean | 10 dB | 0 dB |", "|" + "---|" * 5]
+    rows = rows_of(MADE_NOISE)
+    for form in BY_FORM:
+        of_form = [row for row in rows if row["form"] == form]
+        cells = (
+            percent(float(row["score"])) + (f", {difference_of(row, row)}" if row["difference"] else "")
+            for row in of_form
+        )
+        if of_form:
+            lines.append(f"| {FORMS[BY_FORM[form]]} | {of_form[0]['seeds']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+ELSEWHERE = {
+    "official-from-another-corpus/fine_tuning-mn04-folds": "SPRSound, as it was recorded",
+    "official-from-another-corpus/fine_tuning-mn04-noisy": "SPRSound, with noise",
+    "official/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
+    "official/add4rsc-mn04-filter-joint": "both, with noise, the layer's filters: the model in the box",
+    "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
+    "inter/add4rsc-mn04-filter-joint": "both, with noise, the layer's filters: the model in the box",
+}
+"""Where a result on the four classes is -> what its networks were trained on."""
+
+
+def transfer() -> str:
+    """Networks of one corpus, and of both, on the tests of both."""
+    lines = ["| test | trained on | seeds | Sp | Se | Score | ensemble (95 % over patients) |", "|" + "---|" * 7]
+    corpora = {"official": (ICBHI.parent, "ICBHI subset"), "inter": (SPRSOUND / "cycle-4", "SPRSound, inter")}
+    for path, title in ELSEWHERE.items():
+        root, test = corpora[path.partition("/")[0].partition("-")[0]]
+        seeds = [json.loads((folder / "summary.json").read_text()) for folder in _seeds(root / path)]
+        if not seeds:
+            continue
+        cells = [_spread([each[key] for each in seeds]) for key in ("specificity", "sensitivity", "score")]
+        lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} | {_ensemble_score(root / path)} |")
+    return "\n".join(lines)
+
+
+def _ensemble_score(place: Path) -> str:
+    """The Score of the seeds as one network, with its interval."""
+    if not (place / "ensemble").exists():
+        return "-"
+    found = json.loads((place / "ensemble" / "summary.json").read_text())
+    low, high = found["intervals"]["score"]
+    return f"{percent(found['score'])} ({percent(low)} to {percent(high)})"
+
+
 def icbhi_forms() -> str:
     """Every form on the official test of the ICBHI subset."""
-    lines = ["| in front of the network | seeds | Sp | Se | Score | minus no layer |", "|" + "---|" * 6]
+    lines = [
+        "| in front of the network | seeds | Sp | Se | Score | minus no layer | Score, shares matched |",
+        "|" + "---|" * 7,
+    ]
     for name, title in FORMS.items():
         place = ICBHI / name
         scores = [json.loads((folder / "summary.json").read_text()) for folder in _seeds(place)]
@@ -152,6 +214,8 @@ def icbhi_forms() -> str:
             continue
         cells = [_spread([each[key] for each in scores]) for key in ("specificity", "sensitivity", "score")]
         cells.append(_against_plain(place / "against-plain.json"))
+        matched = [json.loads((each / "summary.json").read_text()) for each in _seeds(ICBHI / f"{name}-matched")]
+        cells.append(_spread([each["score"] for each in matched]) if matched else "-")
         lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -289,7 +353,9 @@ def _areas(table: Predictions, rows: Any) -> list[float]:
 TABLES = {
     "denoising": denoising,
     "denoising-difference": denoising_difference,
+    "made-noise": made_noise,
     "icbhi-forms": icbhi_forms,
+    "transfer": transfer,
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import _experiments
-from _experiments import cell_of, difference_of, percent, rows_of
+from _experiments import cell_of, difference_of, heard, percent, rows_of
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -30,7 +30,8 @@ METHODS = {
     "add4rsc-mn04": "add4rsc/mn04",
     "add4rsc-mn04-again": "add4rsc/mn04, the same seed on two threads",
     "fine_tuning-mn04-robust": "fine_tuning/mn04-robust, trained on both corpora",
-    "add4rsc-mn04-robust": "add4rsc/mn04-robust, trained on both corpora (the model in the box)",
+    "add4rsc-mn04-robust": "add4rsc/mn04-robust, trained on both corpora",
+    "add4rsc-mn04-filter-joint/ensemble": "the model in the box: three of them with the layer's filters alone",
     "add4rsc-resnet18": "add4rsc/resnet18, from random weights",
 }
 """Folder of a result -> its name in a table; a test that lacks one has no such row."""
@@ -114,16 +115,23 @@ def noise() -> str:
     lines = [f"| network | {' | '.join(told)} | 0 dB, difference from the first |", "|" + "---|" * (len(LEVELS) + 2)]
     differences = rows_of(RESULTS / place / "robustness-compared" / "differences.csv")
     for method, name in METHODS.items():
-        table = RESULTS / place / method / "robustness" / "summary.csv"
-        if not table.exists():
+        cells = _under_noise(RESULTS / place / method)
+        if not cells:
             continue
-        found = rows_of(table)
-        cells = [percent(float(cell_of(found, level)["value"])) for level in LEVELS]
         against = [row for row in differences if row["second"].endswith(method)]
         row = cell_of(against, 0.0) if against else None
         gain = "-" if row is None else difference_of(row, row)
         lines.append(f"| {name} | {' | '.join(cells)} | {gain} |")
     return "\n".join(lines)
+
+
+def _under_noise(place: Path) -> list[str]:
+    """The Score of a network, or of an ensemble of seeds, at every level; nothing where it was not measured."""
+    table = place / "robustness" / "summary.csv"
+    if table.exists():
+        return [percent(float(cell_of(rows_of(table), level)["value"])) for level in LEVELS]
+    of_ensemble = place.parent / "robustness" / place.name
+    return [percent(heard(of_ensemble, level, "score")) for level in LEVELS] if of_ensemble.exists() else []
 
 
 def noise_add() -> str:

@@ -305,7 +305,7 @@ def collect_own(runs: Path, sprsound: Path) -> None:
     """What is tested on the corpus that it was trained on."""
     for probe in sorted(runs.glob("sprsound-probes/*")):
         collect_probe(probe)
-    for run in sorted(runs.glob("icbhi-*/*")):
+    for run in filter(finished_seeds, sorted(runs.glob("icbhi-*/*"))):
         collect_icbhi(run)
     for path, name in NAMES.items():
         if not finished_seeds(runs / path):
