@@ -58,7 +58,7 @@ NAMES = {
 """Experiment -> folder of its results."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
-JOINT = {"joint/filter": "add4rsc-mn04-filter-joint"}
+JOINT = {"joint/plain": "fine_tuning-mn04-joint", "joint/filter": "add4rsc-mn04-filter-joint"}
 """What is trained on both corpora, and tested on both."""
 TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)
 TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
@@ -261,8 +261,9 @@ def collect_robustness(measured: Path) -> None:
 
 def copy_measured(folder: Path, place: Path) -> None:
     """Scores under noise of every seed that was measured, and of their ensemble."""
-    for source in sorted(folder.glob("seed-*/robustness.csv")):
-        copy_files(("robustness.csv", "settings.json"), source.parent, place / source.parent.name)
+    for source in sorted(path.parent for path in folder.glob("seed-*/settings.json")):
+        copy_files(("settings.json",), source, place / source.name)
+        write_text(place / source.name / "robustness.csv", tidy_table(find_run(source)).to_csv(index=False))
     collect_ensemble(folder, place)
 
 

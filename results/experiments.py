@@ -127,7 +127,7 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-folds", "plain", "fine_tuning/mn04-small", FOLDS, CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "noisy", "fine_tuning/mn04-small", FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", "fine_tuning/mn04-small", FOLDS | NOISIER, (1,), in_folds=True),
-        replace(_form("joint", "filter", BOXED, (1, 2, 3)), joined=True),
+        *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),

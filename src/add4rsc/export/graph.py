@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +19,8 @@ from add4rsc.inference.onnx_model import INPUT, LOGITS, ModelDescription
 from add4rsc.inference.torch_filter import FilterView
 
 OPSET = 20
+LARGEST_TABLE = 2**22
+"""Elements of a table up to which it is compared with others."""
 
 
 class WaveformNetwork(nn.Module):
@@ -95,11 +98,19 @@ def to_onnx(network: nn.Module, n_samples: int, outputs: Sequence[str] = (LOGITS
             raise MissingExtraError("Writing an ONNX file", "export") from error
     if written is None:
         raise CheckpointError("torch wrote no ONNX graph of this network. Report it with the run's recipe.json.")
+    _share_tables(written.model)
     model = written.model_proto
     for node in model.graph.node:
         node.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     return model.SerializeToString()
+
+
+def _share_tables(model: Any) -> None:
+    """Keep one of equal tables: the filters of all members of an ensemble have the same ones for their transforms."""
+    from onnx_ir.passes.common import DeduplicateInitializersPass
+
+    DeduplicateInitializersPass(size_limit=LARGEST_TABLE)(model)
 
 
 @contextmanager
