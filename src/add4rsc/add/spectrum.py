@@ -11,6 +11,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+SHORT = torch.int32
+"""Of indices in an exported file, where their products stand: four bytes each, good for 46,340 frames."""
+
 
 class Spectrum(NamedTuple):
     """A complex spectrum as two real tensors; complex tensors neither autocast nor export."""
@@ -27,7 +30,7 @@ def time_spectrum(x: Float[Tensor, "batch time dim"]) -> Spectrum:
     """Transform each column along time; `bin` runs from 0 to half the frame rate. Half precision is widened."""
     x = _at_least_float32(x)
     if torch.compiler.is_exporting():
-        cosine, sine = _waves(_indices(x.shape[1], x.device), x.dtype)
+        cosine, sine = _waves(torch.arange(x.shape[1], device=x.device, dtype=SHORT), x.dtype)
         n_bins = x.shape[1] // 2 + 1
         return Spectrum(cosine[:n_bins] @ x, -(sine[:n_bins] @ x))
     spectrum = torch.fft.rfft(x, dim=1, norm="ortho")
@@ -39,7 +42,7 @@ def time_signal(spectrum: Spectrum, like: Float[Tensor, "batch time dim"]) -> Fl
     real, imaginary = (_at_least_float32(part) for part in spectrum)
     n_frames = like.shape[1]
     if torch.compiler.is_exporting():
-        index = _indices(n_frames, real.device)
+        index = torch.arange(n_frames, device=real.device, dtype=SHORT)
         cosine, sine = _waves(index, real.dtype)
         n_bins = n_frames // 2 + 1
         twice = 2 * index[:n_bins, None]
@@ -68,13 +71,8 @@ def mel_signal(spectrum: Spectrum) -> Spectrum:
 
 def _turn(spectrum: Spectrum, sign: int) -> Spectrum:
     real, imaginary = spectrum
-    cosine, sine = _waves(_indices(real.shape[-1], real.device), real.dtype)
+    cosine, sine = _waves(torch.arange(real.shape[-1], device=real.device, dtype=SHORT), real.dtype)
     return Spectrum(real @ cosine - sign * imaginary @ sine, imaginary @ cosine + sign * real @ sine)
-
-
-def _indices(length: int, device: torch.device) -> Int[Tensor, " length"]:
-    """0, 1, 2 ...; whose products stand in an exported file, so that they have four bytes each where that will do."""
-    return torch.arange(length, device=device, dtype=torch.int32 if length**2 < 2**31 else torch.int64)
 
 
 def _waves(
