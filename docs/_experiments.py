@@ -171,9 +171,11 @@ ELSEWHERE = {
     "official-from-another-corpus/fine_tuning-mn04-folds": "SPRSound, as it was recorded",
     "official-from-another-corpus/fine_tuning-mn04-noisy": "SPRSound, with noise",
     "official/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
-    "official/add4rsc-mn04-filter-joint": "both, with noise, the layer's filters: the model in the box",
+    "official/fine_tuning-mn04-joint": "both, with noise: the model in the box",
+    "official/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
-    "inter/add4rsc-mn04-filter-joint": "both, with noise, the layer's filters: the model in the box",
+    "inter/fine_tuning-mn04-joint": "both, with noise: the model in the box",
+    "inter/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
 }
 """Where a result on the four classes is -> what its networks were trained on."""
 

@@ -31,7 +31,8 @@ METHODS = {
     "add4rsc-mn04-again": "add4rsc/mn04, the same seed on two threads",
     "fine_tuning-mn04-robust": "fine_tuning/mn04-robust, trained on both corpora",
     "add4rsc-mn04-robust": "add4rsc/mn04-robust, trained on both corpora",
-    "add4rsc-mn04-filter-joint/ensemble": "the model in the box: three of them with the layer's filters alone",
+    "fine_tuning-mn04-joint/ensemble": "the model in the box: fine_tuning/mn04-robust, both corpora, three seeds",
+    "add4rsc-mn04-filter-joint/ensemble": "the same with the ADD layer's filters",
     "add4rsc-resnet18": "add4rsc/resnet18, from random weights",
 }
 """Folder of a result -> its name in a table; a test that lacks one has no such row."""

@@ -17,7 +17,7 @@ from add4rsc.export.exporting import ExportReport, ExportSettings, export_run
 from add4rsc.storage import write_text
 from add4rsc.terms import RESEARCH_USE_ONLY
 
-HEARD = "results/sprsound2022/cycle-4/inter/add4rsc-mn04-filter-joint/robustness/ensemble/robustness.csv"
+HEARD = "results/sprsound2022/cycle-4/inter/fine_tuning-mn04-joint/robustness/ensemble/robustness.csv"
 MODELS = Path(__file__).resolve().parents[1] / "src" / "add4rsc" / "models"
 
 LIMITS = """\
@@ -41,11 +41,10 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard
         f"**{RESEARCH_USE_ONLY}**",
         "",
         f"`default.onnx`, {report.n_bytes / 1e6:.1f} MB: a front-end and {notes['members']} networks of the recipe "
-        f"`{description.name}` with the ADD layer's frequency filters alone ({run['n_parameters']:,} parameters each), "
-        "whose probabilities are averaged. It takes "
+        f"`{description.name}` ({run['n_parameters']:,} parameters each), whose probabilities are averaged. It takes "
         f"{description.crop.duration:g} s of sound at {description.sample_rate} Hz and gives "
-        f"{len(description.classes)} logits: {', '.join(description.classes)}. The denoised view shows the filter of "
-        "the first network.",
+        f"{len(description.classes)} logits: {', '.join(description.classes)}. It has no ADD layer: "
+        "with the layer's filters the same networks were worse under noise (`docs/denoising.md`).",
         "",
         "## Training",
         "",
@@ -88,12 +87,12 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard
         "## Making it again",
         "",
         "```sh",
-        "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only joint/filter --out RUNS",
-        "add4rsc robustness RUNS/joint/filter --data-folder SPRSOUND --noise-folder NOISE --corruptions recorded "
-        "--snr 20,10,0,-5 --noise-seeds 1 --noise-band recording -o HEARD/joint/filter",
+        "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only joint/plain --out RUNS",
+        "add4rsc robustness RUNS/joint/plain --data-folder SPRSOUND --noise-folder NOISE --corruptions recorded "
+        "--snr 20,10,0,-5 --noise-seeds 1 --noise-band recording -o HEARD/joint/plain",
         "python results/collect_experiments.py RUNS --sprsound SPRSOUND --icbhi ICBHI --robustness HEARD",
-        "add4rsc test RUNS/joint/filter --data-folder ICBHI --ensemble -o OTHER",
-        f"python results/make_default_model.py RUNS/joint/filter SPRSOUND OTHER {HEARD}",
+        "add4rsc test RUNS/joint/plain --data-folder ICBHI --ensemble -o OTHER",
+        f"python results/make_default_model.py RUNS/joint/plain SPRSOUND OTHER {HEARD}",
         "```",
         "",
         f"Exported logits differ from the networks' by at most {report.largest_difference:.0e} of the largest, over "
