@@ -167,6 +167,31 @@ def made_noise() -> str:
     return "\n".join(lines)
 
 
+KINDS = {
+    "recorded": "recorded, six classes",
+    "white": "white",
+    "pink": "pink",
+    "heart": "heart sounds",
+    "stethoscope": "low-pass",
+    "response": "other responses",
+    "clipping": "clipping",
+}
+
+
+def all_kinds() -> str:
+    """Every kind of corruption as a mean over its levels, with and without the layer, on one seed."""
+    rows = rows_of(EVENTS / "robustness-all-kinds" / "differences.csv")
+    lines = ["| | no layer | ADD, `fixed` | difference |", "|---|---|---|---|"]
+    for kind, title in KINDS.items():
+        of_kind = [row for row in rows if row["corruption"] == kind and row["measure"] == "score"]
+        whole = [row for row in of_kind if row["quantity"] != "level" and row["noise_class"] in ("", "all")]
+        for row in whole or of_kind:
+            told = title if whole else f"{title}, {float(row['level']):g} {row['unit']}"
+            values = [percent(float(row[key])) for key in ("value_first", "value_second")]
+            lines.append(f"| {told} | {' | '.join(values)} | {difference_of(row, row)} |")
+    return "\n".join(lines)
+
+
 ELSEWHERE = {
     "official-from-another-corpus/fine_tuning-mn04-folds": "SPRSound, as it was recorded",
     "official-from-another-corpus/fine_tuning-mn04-noisy": "SPRSound, with noise",
@@ -356,6 +381,7 @@ TABLES = {
     "denoising": denoising,
     "denoising-difference": denoising_difference,
     "made-noise": made_noise,
+    "all-kinds": all_kinds,
     "icbhi-forms": icbhi_forms,
     "transfer": transfer,
     "sprsound-tasks": sprsound_tasks,
