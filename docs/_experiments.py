@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
@@ -53,6 +53,12 @@ TASKS = {
 def percent(value: float | None) -> str:
     """A share in per cent."""
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def with_interval(value: float, interval: Sequence[float]) -> str:
+    """A share in per cent, and its interval."""
+    low, high = interval
+    return f"{percent(value)} ({percent(low)} to {percent(high)})"
 
 
 def _spread(values: list[float]) -> str:
@@ -144,26 +150,20 @@ def difference_of(row: Mapping[str, Any], interval: Mapping[str, Any]) -> str:
 
 
 MADE_NOISE = SPRSOUND / "task-1-2" / "validation-among-made-noise" / "forms" / "scores.csv"
-BY_FORM = {
-    "plain": MAIN,
-    "fixed": "add4rsc-mn04-noisy",
-    **{name: f"add4rsc-mn04-{name}-noisy" for name in ("no-loss", "attention", "filter", "paper", "released")},
-}
-"""Name of a form in results/experiments.py -> folder of its result."""
 
 
 def made_noise() -> str:
     """Every form on validation patients, under noise of the kind that training made."""
     lines = ["| in front of the network | seeds | clean | 10 dB | 0 dB |", "|" + "---|" * 5]
     rows = rows_of(MADE_NOISE)
-    for form in BY_FORM:
-        of_form = [row for row in rows if row["form"] == form]
+    for name, title in FORMS.items():
+        of_form = [row for row in rows if row["form"] == _form_of(name)]
         cells = (
             percent(float(row["score"])) + (f", {difference_of(row, row)}" if row["difference"] else "")
             for row in of_form
         )
         if of_form:
-            lines.append(f"| {FORMS[BY_FORM[form]]} | {of_form[0]['seeds']} | {' | '.join(cells)} |")
+            lines.append(f"| {title} | {of_form[0]['seeds']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -211,21 +211,23 @@ def transfer() -> str:
     corpora = {"official": (ICBHI.parent, "ICBHI subset"), "inter": (SPRSOUND / "cycle-4", "SPRSound, inter")}
     for path, title in ELSEWHERE.items():
         root, test = corpora[path.partition("/")[0].partition("-")[0]]
-        seeds = [json.loads((folder / "summary.json").read_text()) for folder in _seeds(root / path)]
+        seeds = _summaries(root / path)
         if not seeds:
             continue
-        cells = [_spread([each[key] for each in seeds]) for key in ("specificity", "sensitivity", "score")]
-        lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} | {_ensemble_score(root / path)} |")
+        ensemble = json.loads((root / path / "ensemble" / "summary.json").read_text())
+        cells = [*_three_scores(seeds), with_interval(ensemble["score"], ensemble["intervals"]["score"])]
+        lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _ensemble_score(place: Path) -> str:
-    """The Score of the seeds as one network, with its interval."""
-    if not (place / "ensemble").exists():
-        return "-"
-    found = json.loads((place / "ensemble" / "summary.json").read_text())
-    low, high = found["intervals"]["score"]
-    return f"{percent(found['score'])} ({percent(low)} to {percent(high)})"
+def _summaries(place: Path) -> list[dict[str, Any]]:
+    """The scores of every seed."""
+    return [json.loads((folder / "summary.json").read_text()) for folder in _seeds(place)]
+
+
+def _three_scores(seeds: list[dict[str, Any]]) -> list[str]:
+    """Sp, Se and Score: mean and spread of seeds."""
+    return [_spread([each[key] for each in seeds]) for key in ("specificity", "sensitivity", "score")]
 
 
 def icbhi_forms() -> str:
@@ -236,13 +238,10 @@ def icbhi_forms() -> str:
     ]
     for name, title in FORMS.items():
         place = ICBHI / name
-        scores = [json.loads((folder / "summary.json").read_text()) for folder in _seeds(place)]
+        scores, matched = _summaries(place), _summaries(ICBHI / f"{name}-matched")
         if not scores:
             continue
-        cells = [_spread([each[key] for each in scores]) for key in ("specificity", "sensitivity", "score")]
-        cells.append(_against_plain(place / "against-plain.json"))
-        matched = [json.loads((each / "summary.json").read_text()) for each in _seeds(ICBHI / f"{name}-matched")]
-        cells.append(_spread([each["score"] for each in matched]) if matched else "-")
+        cells = [*_three_scores(scores), _against_plain(place / "against-plain.json"), _three_scores(matched)[-1]]
         lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -269,13 +268,12 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                 continue
             seeds = [_official(folder) for folder in _seeds(place)]
             ensemble = _official(place / "ensemble")
-            low, high = ensemble["interval"]
             cells = [
                 title,
                 test,
                 f"{_spread([each['score'] for each in seeds])} ({len(seeds)})",
                 percent(mean(each["average"] for each in seeds)),
-                f"{percent(ensemble['score'])} ({percent(low)} to {percent(high)})",
+                with_interval(ensemble["score"], ensemble["interval"]),
                 f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
                 _mean_score(place.with_name(f"{name}-weighed")),
                 _published(system, task, test),

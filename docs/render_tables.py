@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import _experiments
-from _experiments import cell_of, difference_of, heard, percent, rows_of
+from _experiments import cell_of, difference_of, heard, percent, rows_of, with_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -51,11 +51,6 @@ def _methods(place: str) -> list[str]:
     return [method for method in METHODS if (RESULTS / place / method / "summary.json").exists()]
 
 
-def _with_interval(summary: dict[str, Any], name: str) -> str:
-    low, high = summary["intervals"][name]
-    return f"{percent(summary[name])} ({percent(low)} to {percent(high)})"
-
-
 def scores() -> str:
     """One row a test and method; 95 % intervals from a bootstrap over patients."""
     lines = [
@@ -69,8 +64,7 @@ def scores() -> str:
             parts = [title, METHODS[method], counts, percent(found["specificity"])]
             parts += [
                 percent(found["sensitivity"]),
-                _with_interval(found, "score"),
-                _with_interval(found, "score_binary"),
+                *(with_interval(found[name], found["intervals"][name]) for name in ("score", "score_binary")),
             ]
             lines.append(f"| {' | '.join(parts)} |")
         lines.append(f"| {title} | always normal | | 100.0 | 0.0 | 50.0 | 50.0 |")
@@ -201,7 +195,7 @@ def _benchmark(place: str) -> str:
     lines = [head + "| parameters | s a seed | ms a cycle |", "|" + "---|" * 10]
     for row in json.loads(file.read_text())["ranking"]:
         score = row["score"]
-        interval = f"{percent(score['value'])} ({percent(score['low'])} to {percent(score['high'])})"
+        interval = with_interval(score["value"], (score["low"], score["high"]))
         shares = [percent(row[part]["value"]) for part in ("specificity", "sensitivity")]
         costs = [f"{row['n_parameters']:,}", str(row["training_seconds"]), f"{row['latency_ms']:.1f}"]
         parts = [str(row["rank"]), row["recipe"], *shares, interval, f"{100 * row['sd']:.1f}", row["same"], *costs]

@@ -67,9 +67,11 @@ ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine
 """What is tried on the ICBHI subset alone."""
 WHOLE = (PLAIN, "sprsound-folds/plain")
 """What is tested on everything: events of all tests, and recordings."""
-FOUR_CLASSES = "cycle-4"
-BOTH_TESTS = {"sprsound": RESULTS / "sprsound2022" / FOUR_CLASSES, "icbhi": RESULTS / "icbhi2017-subset" / FOUR_CLASSES}
-TESTS = {"sprsound": "inter", "icbhi": "official"}
+FOUR_CLASSES: dict[Corpus, Path] = {
+    "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
+    "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
+}
+"""Where results on the four classes of either corpus are."""
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
@@ -178,11 +180,8 @@ def collect_probe(run: Path) -> None:
 def collect_icbhi(run: Path) -> None:
     """Every seed of a form on the official test of the ICBHI subset, and what the form changes, over common seeds."""
     name = ON_ICBHI.get(run.name) or NAMES[f"sprsound-noisy/{run.name}"]
-    place = RESULTS / "icbhi2017-subset" / "cycle-4" / "official" / name
-    for seed, folder in finished_seeds(run).items():
-        write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
-        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
-    finish(place, run)
+    place = FOUR_CLASSES["icbhi"] / name
+    collect_seeds(run, place)
     collect_matched(run, place)
     plain = run.parents[1] / "icbhi-noisy" / "plain"
     if run != plain and finished_seeds(plain).keys() & finished_seeds(run).keys():
@@ -190,34 +189,40 @@ def collect_icbhi(run: Path) -> None:
         write_json(place / AGAINST_PLAIN, asdict(compare_runs(first, second)))
 
 
+def collect_seeds(run: Path, place: Path) -> None:
+    """Every seed on the run's own test."""
+    for seed, folder in finished_seeds(run).items():
+        write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
+        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+    finish(place, run)
+
+
 def collect_matched(run: Path, place: Path) -> None:
     """The same with as many cycles of each stethoscope called normal as there are among those of training."""
+    beside = place.with_name(f"{place.name}-matched")
     for seed, folder in finished_seeds(run).items():
         of_test = read_predictions(place / f"seed-{seed}" / "predictions.csv")
         counts = json.loads((folder / "run.json").read_text())["split"]["subsets"]["train"]["cycles_per_class"]
         share = counts[of_test.classes[0]] / sum(counts.values())
         matched = match_share(of_test.probabilities, list(of_test.table["stethoscope"]), share)
-        write_scored(place.with_name(f"{place.name}-matched") / f"seed-{seed}", with_probabilities(of_test, matched))
-    finish(place.with_name(f"{place.name}-matched"), run)
-    drop_tables(place.with_name(f"{place.name}-matched"))
+        write_scored(beside / f"seed-{seed}", with_probabilities(of_test, matched))
+    finish(beside, run)
+    drop_tables(beside)
 
 
 def collect_joint(run: Path, name: str, other: Path | None) -> None:
     """Every seed of what was trained on both corpora, on the four classes of both tests."""
-    place = BOTH_TESTS["sprsound"] / TESTS["sprsound"] / name
-    for seed, folder in finished_seeds(run).items():
-        write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
-        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
-    finish(place, run)
+    collect_seeds(run, FOUR_CLASSES["sprsound"] / name)
     if other is not None:
-        on_other = BOTH_TESTS["icbhi"] / TESTS["icbhi"] / name
+        on_other = FOUR_CLASSES["icbhi"] / name
         collect_elsewhere(run, on_other, other, "icbhi")
         collect_matched(run, on_other)
 
 
 def collect_transfer(run: Path, name: str, other: Path, corpus: Corpus) -> None:
     """Every seed of what was trained on one corpus, on the test of the other."""
-    collect_elsewhere(run, BOTH_TESTS[corpus] / f"{TESTS[corpus]}-from-another-corpus" / name, other, corpus)
+    test = FOUR_CLASSES[corpus]
+    collect_elsewhere(run, test.with_name(f"{test.name}-from-another-corpus") / name, other, corpus)
 
 
 def collect_elsewhere(run: Path, place: Path, folder: Path, corpus: Corpus) -> None:
@@ -248,8 +253,7 @@ def note_command(place: Path, run: Path) -> None:
 def collect_robustness(measured: Path) -> None:
     """Tables of scores under noise, of every seed; the stored predictions stay where they are, for their size."""
     for experiment, name in JOINT.items():
-        place = BOTH_TESTS["sprsound"] / TESTS["sprsound"] / name / "robustness"
-        copy_measured(measured / experiment, place)
+        copy_measured(measured / experiment, FOUR_CLASSES["sprsound"] / name / "robustness")
     for experiment, name in NAMES.items():
         for rule in ("", *(f"-{each}" for each in Enhancement if each is not Enhancement.NONE)):
             folder = measured / f"{experiment}{rule}"

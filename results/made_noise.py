@@ -25,11 +25,11 @@ from add4rsc.engine.batches import NO_AUGMENTATION, CycleFeatures
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun, load_run
 from add4rsc.engine.predict import compute_rows, softmax, to_predictions
+from add4rsc.engine.subsets import own_split
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.icbhi import icbhi_score
 from add4rsc.metrics.runs import Run
 from add4rsc.predictions import Predictions, read_predictions
-from add4rsc.protocol.split import make_split
 from add4rsc.storage import write_text
 
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
@@ -39,28 +39,25 @@ DRAW = 1000
 COMMAND = "python results/made_noise.py runs/experiments --sprsound SPRSOUND\n"
 
 
-def heard(run: TrainedRun, corpus: Path, level: float | None) -> Predictions:
+def heard(folder: Path, corpus: Path, level: float | None) -> Predictions:
     """Predictions of a run's validation patients among made noise; made once."""
-    path = run.folder / f"made-noise-{'none' if level is None else f'{level:g}'}.csv"
+    path = folder / f"made-noise-{'none' if level is None else f'{level:g}'}.csv"
     if not path.exists():
-        write_text(path, predict_among_noise(run, corpus, level).table.to_csv(index=False))
+        write_text(path, predict_among_noise(load_run(folder), corpus, level).table.to_csv(index=False))
     return read_predictions(path)
 
 
 def predict_among_noise(run: TrainedRun, corpus: Path, level: float | None) -> Predictions:
     """The network on the cycles of validation patients, each in noise of its own at one ratio."""
-    recipe, dataset = run.recipe, open_dataset(corpus, run.recipe.dataset)
-    task, share = dataset.tasks[recipe.task or ""], recipe.validation_share
-    split = make_split(
-        dataset, task, recipe.split or "", validation_share=share, validation_seed=recipe.validation_seed
-    )
+    recipe = run.recipe
+    split = own_split(recipe, open_dataset(corpus, recipe.dataset))
     noise = NoiseAugmentation() if level is None else _at(level)
     scene = Scene(NoiseMixer(noise, run.front_end), ResponseAugmentation())
     store = prepare_features(split.validation, recipe.crop, run.front_end, cache_folder())
     cycles = CycleFeatures(store, NO_AUGMENTATION, DRAW, scene)
     fabric = Fabric(accelerator="cpu", devices=1)
     logits = compute_rows(fabric, run.network, lambda log_mel, _: run.network(log_mel), cycles)
-    return to_predictions(split.validation, softmax(logits), task, subset="validation", split=split.name)
+    return to_predictions(split.validation, softmax(logits), split.task, subset="validation", split=split.name)
 
 
 def _at(level: float) -> NoiseAugmentation:
@@ -90,7 +87,7 @@ def main() -> None:
     rows: list[dict[str, object]] = []
     folders = sorted((arguments.runs / PLAIN).parent.iterdir(), key=lambda path: (path.name != "plain", path.name))
     for folder in folders:
-        seeds = {seed: load_run(each) for seed, each in finished_seeds(folder).items()}
+        seeds = finished_seeds(folder)
         if not seeds:
             continue
         runs = {

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
@@ -18,6 +20,23 @@ SMALL = {
     "options.dropout": 0.3,
     "averaging": {"kind": "ema", "decay": 0.7},
 }
+
+
+class Unmoved(nn.Module):
+    """A network that gives every cycle the same logits."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
+        return self.logits.expand(len(log_mel), -1)
+
+
+@pytest.fixture(scope="session")
+def unmoved() -> type[Unmoved]:
+    """Makes a network of logits that gives them to every cycle."""
+    return Unmoved
 
 
 @pytest.fixture

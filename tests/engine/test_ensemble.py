@@ -14,17 +14,6 @@ from add4rsc.errors import RunFolderError, SplitError
 from add4rsc.recipe import change_recipe
 
 
-class Sure(torch.nn.Module):
-    """The same logits for every cycle."""
-
-    def __init__(self, *logits):
-        super().__init__()
-        self.logits = torch.tensor(logits)
-
-    def forward(self, log_mel):
-        return self.logits.expand(len(log_mel), -1)
-
-
 @pytest.fixture
 def seeds(small_recipe, run, tmp_path):
     """A run of two seeds."""
@@ -32,13 +21,13 @@ def seeds(small_recipe, run, tmp_path):
     return tmp_path / "run"
 
 
-def test_probabilities_are_means():
-    both = Ensemble([Sure(0.0, 0.0), Sure(0.0, float(np.log(3)))])
+def test_probabilities_are_means(unmoved):
+    both = Ensemble([unmoved(0.0, 0.0), unmoved(0.0, float(np.log(3)))])
     np.testing.assert_allclose(both(torch.zeros(2, 5, 4)).softmax(dim=-1), [[0.375, 0.625]] * 2, rtol=1e-6)
 
 
-def test_sure_members_leave_finite_logits():
-    assert torch.isfinite(Ensemble([Sure(0.0, -2000.0), Sure(0.0, -3000.0)])(torch.zeros(1, 5, 4))).all()
+def test_sure_members_leave_finite_logits(unmoved):
+    assert torch.isfinite(Ensemble([unmoved(0.0, -2000.0), unmoved(0.0, -3000.0)])(torch.zeros(1, 5, 4))).all()
 
 
 def test_command_tests_the_mean_of_the_seeds(seeds, made_corpus, tmp_path):

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from add4rsc.datasets.sprsound import SprSound2022
 from add4rsc.engine.loading import TrainedRun
@@ -17,25 +16,14 @@ SHARES = np.arange(1.0, 8.0) / 28
 """Of seven classes, all different."""
 
 
-class Constant(torch.nn.Module):
-    """The same probabilities for every cycle."""
-
-    def __init__(self, shares):
-        super().__init__()
-        self.logits = torch.tensor(shares, dtype=torch.float32).log()
-
-    def forward(self, log_mel):
-        return self.logits.expand(len(log_mel), -1)
-
-
 @pytest.fixture
-def trained():
+def trained(unmoved):
     """A network of a task of SPRSound."""
 
     def make(task):
         changes = {"dataset": "sprsound2022", "task": task, "split": "sprsound2022/inter", "crop.duration": 1.0}
         classes = SprSound2022.tasks[task].classes
-        network = Constant(SHARES[: len(classes)] / SHARES[: len(classes)].sum())
+        network = unmoved(*np.log(SHARES[: len(classes)] / SHARES[: len(classes)].sum()).tolist())
         return TrainedRun(Path("run"), change_recipe(recipes.get("fine_tuning/small_cnn")(), changes), classes, network)
 
     return make

@@ -51,8 +51,7 @@ def predict_and_score(
 
     hidden = GROUPS if without_metadata else tuple(hide or ())
     _check_known(hidden)
-    if recordings:
-        _check_alone(split, hidden, normal_share)
+    _check_alone(recordings, split, hidden, normal_share)
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
         predictions, told = predict_recordings(trained, data_folder, recordings), f"-{recordings}"
@@ -71,15 +70,15 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _check_alone(split: str, hidden: Sequence[str], normal_share: float | None) -> None:
-    """Let whole recordings be judged.
+def _check_alone(recordings: str, split: str, hidden: Sequence[str], normal_share: float | None) -> None:
+    """Let cycles be judged, and whole recordings by themselves.
 
     Raises:
-        WrongUsageError: if something is asked for that is of cycles alone.
+        WrongUsageError: if something is asked for beside recordings that is of cycles alone.
     """
     from add4rsc.errors import WrongUsageError
 
-    if split or hidden or normal_share is not None:
+    if recordings and (split or hidden or normal_share is not None):
         raise WrongUsageError(
             "--recordings judges the run's own test, by sound alone. Leave out --split, --hide and --normal-share."
         )

@@ -15,10 +15,10 @@ from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.subsets import own_split
 from add4rsc.engine.windows import split_cycles
 from add4rsc.errors import SplitError
 from add4rsc.metrics.calibration import expected_calibration_error, reliability_bins
-from add4rsc.protocol.split import make_split
 
 TEMPERATURES = (0.05, 20.0)
 RIDGE = 1e-2
@@ -78,10 +78,8 @@ def validation_logits(
     """
     recipe = run.recipe
     check_held_back(run)
-    dataset = open_dataset(data_folder, recipe.dataset)
-    task = dataset.tasks[recipe.task or ""]
-    share, seed = recipe.validation_share, recipe.validation_seed
-    cycles = make_split(dataset, task, recipe.split or "", validation_share=share, validation_seed=seed).validation
+    split = own_split(recipe, open_dataset(data_folder, recipe.dataset))
+    cycles = split.validation
     if not cycles:
         raise SplitError(
             f"{run.folder} kept no validation patients to calibrate on. "
@@ -94,7 +92,7 @@ def validation_logits(
         for first in range(0, len(store), BATCH_SIZE):
             members = range(first, min(first + BATCH_SIZE, len(store)))
             rows.append(run.network(torch.from_numpy(np.stack([store.features(index) for index in members]))))
-    labels = np.array([task.label(cycle.annotation) for cycle in cycles], dtype=np.int64)
+    labels = np.array([split.task.label(cycle.annotation) for cycle in cycles], dtype=np.int64)
     return torch.cat(rows).double().numpy(), labels
 
 

@@ -24,8 +24,8 @@ from add4rsc.engine.attack import estimate_change, least_change
 from add4rsc.engine.correction import correct_as_trained
 from add4rsc.engine.features import FeatureStore, cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.subsets import own_split
 from add4rsc.errors import WrongUsageError
-from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.terms import RespiratoryCycle
 
@@ -133,13 +133,7 @@ def _training_set(run: TrainedRun, data_folder: Path) -> _TrainingSet:
             f"{run.folder} was trained on {recipe.dataset}, but {data_folder} holds {dataset.name}. "
             "Examples are training cycles: pass the folder of the run's own corpus."
         )
-    split = make_split(
-        dataset,
-        dataset.tasks[recipe.task or next(iter(dataset.tasks))],
-        recipe.split or dataset.split_names[0],
-        validation_share=recipe.validation_share,
-        validation_seed=recipe.validation_seed,
-    )
+    split = own_split(recipe, dataset)
     cycles = correct_as_trained(recipe, run.folder, only_stethoscopes(split, recipe.stethoscopes).train)
     store = prepare_features(cycles, recipe.crop, run.front_end, cache_folder())
     labels = np.array([split.task.label(cycle.annotation) for cycle in cycles], dtype=np.int64)

@@ -12,7 +12,7 @@ from add4rsc.engine.checkpoint import load_tensors
 from add4rsc.engine.decision import OFFSET, add_offset
 from add4rsc.engine.model import MODEL, build_method, resolve_front_end
 from add4rsc.errors import CheckpointError, RunFolderError
-from add4rsc.metrics.runs import ONLY
+from add4rsc.metrics.runs import ONLY, files_of_seeds
 from add4rsc.recipe import Recipe
 
 
@@ -38,8 +38,7 @@ def seed_folders(run: Path) -> dict[int, Path]:
     """Training seed -> folder with a trained network; of one run, itself."""
     if (run / MODEL).is_file():
         return {ONLY: run}
-    found = {path.parent.name.removeprefix("seed-"): path.parent for path in run.glob(f"seed-*/{MODEL}")}
-    return {int(seed): found[seed] for seed in sorted(filter(str.isdecimal, found), key=int)}
+    return {seed: path.parent for seed, path in files_of_seeds(run, MODEL).items()}
 
 
 def load_run(folder: Path) -> TrainedRun:

@@ -19,11 +19,11 @@ from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import predict_probabilities, to_predictions
+from add4rsc.engine.subsets import own_split
 from add4rsc.engine.windows import split_cycles
 from add4rsc.errors import MissingExtraError, SplitError, UnknownNameError, WrongUsageError
 from add4rsc.metrics.sprsound import sprsound_score
 from add4rsc.predictions import Predictions
-from add4rsc.protocol.split import make_split
 from add4rsc.terms import RespiratoryCycle, Subset, Task
 
 if TYPE_CHECKING:
@@ -85,13 +85,7 @@ def _divide(
 ) -> tuple[list[RespiratoryCycle], list[RespiratoryCycle]]:
     """The recordings of the run's validation patients that are judged, and those of its test."""
     recipe = run.recipe
-    split = make_split(
-        dataset,
-        dataset.tasks[recipe.task or ""],
-        recipe.split or "",
-        validation_share=recipe.validation_share,
-        validation_seed=recipe.validation_seed,
-    )
+    split = own_split(recipe, dataset)
     patients = {cycle.recording.patient_id for cycle in split.validation}
     tested = dataset.published_split(recipe.split or "").members(Subset.TEST)
     recordings = cycles_for(dataset, task)

@@ -37,7 +37,7 @@ from add4rsc.engine.processes import (
 from add4rsc.engine.progress import console
 from add4rsc.engine.provenance import describe_environment
 from add4rsc.engine.second_stage import Course, finish_stages
-from add4rsc.engine.subsets import TrainingData
+from add4rsc.engine.subsets import TrainingData, own_split
 from add4rsc.engine.summary import summarise_seeds
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods
@@ -46,7 +46,7 @@ from add4rsc.metrics.selections import evaluate_run, other_table
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.protocol.corpora import join_training
 from add4rsc.protocol.selection import Selection
-from add4rsc.protocol.split import Split, fold_names, make_split
+from add4rsc.protocol.split import Split, fold_names
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.recipe import Recipe
 from add4rsc.storage import write_json, write_text
@@ -147,13 +147,7 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
     began = time.monotonic()
     keep_freed_memory()
     dataset = open_dataset(settings.data_folder, recipe.dataset)
-    split = make_split(
-        dataset,
-        dataset.tasks[recipe.task or ""],
-        recipe.split or "",
-        validation_share=recipe.validation_share,
-        validation_seed=recipe.validation_seed,
-    )
+    split = own_split(recipe, dataset)
     split = join_training(
         only_stethoscopes(split, recipe.stethoscopes),
         [open_dataset(folder) for folder in settings.more_data],

@@ -1,4 +1,4 @@
-"""What a run learns from and is judged on: features, labels and what else is known of the three subsets."""
+"""What a run learns from and is judged on: its split; features, labels and what else is known of the three subsets."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,25 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from add4rsc.augment.scene import Scene
+from add4rsc.datasets._base import AbstractDataset
 from add4rsc.engine.features import FeatureStore
+from add4rsc.protocol.split import Split, make_split
+from add4rsc.recipe import Recipe
+
+
+def own_split(recipe: Recipe, dataset: AbstractDataset) -> Split:
+    """The split that a resolved recipe names, of its own corpus, with the validation patients that it holds back.
+
+    Raises:
+        SplitError: if the corpus cannot be divided so.
+    """
+    return make_split(
+        dataset,
+        dataset.tasks[recipe.task or ""],
+        recipe.split or "",
+        validation_share=recipe.validation_share,
+        validation_seed=recipe.validation_seed,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from add4rsc.datasets.synthetic import synthesise
 from add4rsc.engine.calibrate import Calibration, CalibrationRule, calibrate_run
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run
+from add4rsc.engine.subsets import own_split
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import CheckpointError
 from add4rsc.export.description import describe
@@ -25,7 +26,6 @@ from add4rsc.inference.onnx_model import FILTERED, LOG_MEL, LOGITS, ModelDescrip
 from add4rsc.inference.torch_filter import filter_view
 from add4rsc.metrics.evaluation import evaluate
 from add4rsc.metrics.icbhi import IcbhiScore, icbhi_score
-from add4rsc.protocol.split import make_split
 from add4rsc.storage import write_atomically
 from add4rsc.terms import RespiratoryCycle
 
@@ -147,10 +147,8 @@ def _material(run: TrainedRun, data_folder: Path | None, scratch: Path) -> _Mate
     if data_folder is None:
         made = open_dataset(synthesise(scratch / "made", 12)).cycles()
         return _Material(spread(made, N_CHECKED), spread(made, N_TO_QUANTISE))
-    recipe, dataset = run.recipe, open_dataset(data_folder, run.recipe.dataset)
-    share, seed = recipe.validation_share, recipe.validation_seed
-    task = dataset.tasks[recipe.task or ""]
-    split = make_split(dataset, task, recipe.split or "", validation_share=share, validation_seed=seed)
+    split = own_split(run.recipe, open_dataset(data_folder, run.recipe.dataset))
+    task = split.task
     labels = tuple(task.classes.index(task.class_of[cycle.annotation]) for cycle in split.test)
     return _Material(spread(split.test, N_CHECKED), spread(split.train, N_TO_QUANTISE), split.test, labels)
 

@@ -49,7 +49,12 @@ def tables_of_seeds(folder: Path) -> dict[int, Path]:
     """Seed -> table, in the order of the seeds; none if the folder is of one run, or no folder."""
     if (folder / OWN_TABLE).exists():
         return {}
-    found = {path.parent.name.removeprefix("seed-"): path for path in folder.glob(f"seed-*/{OWN_TABLE}")}
+    return files_of_seeds(folder, OWN_TABLE)
+
+
+def files_of_seeds(folder: Path, name: str) -> dict[int, Path]:
+    """Seed -> the file of a name in `seed-N`, in the order of the seeds."""
+    found = {path.parent.name.removeprefix("seed-"): path for path in folder.glob(f"seed-*/{name}")}
     return {int(seed): found[seed] for seed in sorted(filter(str.isdecimal, found), key=int)}
 
 
