@@ -25,7 +25,9 @@ LIMITS = """\
   other kinds are outside of what it was tested on; how it fares on ICBHI's stethoscopes stands above.
 - It was tested on annotated events and cycles, 3 s of each at most. A recording without annotation is first divided
   into breaths, which has its own errors (`docs/segmenter.md`).
-- Noise costs it less than a network trained without, and still much (`docs/robustness.md`).
+- Noise costs it less than a network trained without, and still much (`docs/robustness.md`). Validation patients could
+  not tell whether it should have the ADD layer's filters; the first test under noise did, so that its figures are of a
+  test that has chosen between two.
 - Its words mean "sounds like": crackle (fine or coarse), wheeze (also rhonchi and stridor), both. None is a diagnosis.
 - The same validation patients chose the epoch and calibrated the probabilities, so that these may be a little too sure;
   those of SPRSound alone calibrated them.
