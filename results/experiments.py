@@ -134,7 +134,8 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
         Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
-        *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in FORMS),
+        *(_form("icbhi-noisy", name, ICBHI | NOISY, CLAIMED, "icbhi") for name in ("plain", "fixed")),
+        *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in others),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
@@ -162,6 +163,18 @@ def list_runs(arguments: argparse.Namespace) -> Iterator[tuple[Experiment, int]]
         for seed in sorted({seed for each in members for seed in each.seeds}):
             if not arguments.seeds or seed in arguments.seeds:
                 yield from ((each, seed) for each in members if seed in each.seeds)
+
+
+def check_seeds(arguments: argparse.Namespace) -> None:
+    """Stop where a seed was asked for that nothing lists, instead of training nothing.
+
+    Raises:
+        SystemExit: No experiment of `--only`, or of all, has one of `--seeds`.
+    """
+    asked = [each for each in list_experiments() if not arguments.only or each.path in arguments.only]
+    missing = set(arguments.seeds) - {seed for each in asked for seed in each.seeds}
+    if missing:
+        raise SystemExit(f"No experiment asked for has seed {min(missing)}: --list prints the seeds of each.")
 
 
 def folders_of(experiment: Experiment, arguments: argparse.Namespace) -> tuple[Path | None, ...]:
@@ -198,6 +211,7 @@ def main() -> None:
     if arguments.list:
         sys.stdout.writelines(f"{each.path} {each.recipe} seeds {each.seeds}\n" for each in list_experiments())
         return
+    check_seeds(arguments)
     index, n_shards = arguments.shard
     for position, (experiment, seed) in enumerate(list_runs(arguments)):
         if position % n_shards == index - 1:
