@@ -35,6 +35,8 @@ class Experiment:
     corpus: Corpus = "sprsound"
     joined: bool = False
     """Train on the training patients of the other corpus too."""
+    teacher: str = ""
+    """GROUP/NAME of the runs whose answers are learnt beside the labels."""
     in_folds: bool = False
     """Every seed holds back other patients to choose its epoch by: together the seeds are a cross-validation."""
 
@@ -43,9 +45,11 @@ class Experiment:
         """GROUP/NAME."""
         return f"{self.group}/{self.name}"
 
-    def changes_of(self, seed: int) -> dict[str, Any]:
-        """What one seed changes in the recipe."""
-        return self.changes | ({"validation_seed": seed - 1} if self.in_folds else {})
+    def changes_of(self, seed: int, out: Path) -> dict[str, Any]:
+        """What one seed changes in the recipe, where all runs are in a folder."""
+        folds = {"validation_seed": seed - 1} if self.in_folds else {}
+        taught = {"options.teacher": str(out / self.teacher)} if self.teacher else {}
+        return self.changes | folds | taught
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Form:
 HEADS = {"n_heads": 4}
 BLOCKS = HEADS | {"n_blocks": 4}
 """76 bands divide into 4 blocks of 19."""
-PLAIN = "fine_tuning/mn04-robust"
+PLAIN, MN04 = "fine_tuning/mn04-robust", "fine_tuning/mn04-small"
 FORMS = {
     "plain": Form(PLAIN),
     "fixed": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS}),
@@ -124,13 +128,15 @@ def list_experiments() -> list[Experiment]:
     """All of them, in the order in which they are worth their time."""
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
-        Experiment("sprsound-folds", "plain", "fine_tuning/mn04-small", FOLDS, CLAIMED, in_folds=True),
-        Experiment("sprsound-folds", "noisy", "fine_tuning/mn04-small", FOLDS | HALF, SCREENED, in_folds=True),
-        Experiment("sprsound-folds", "noisier", "fine_tuning/mn04-small", FOLDS | NOISIER, (1,), in_folds=True),
+        Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
+        Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
+        Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
+        Experiment("sprsound-taught", "same", PLAIN, SPRSOUND | NOISY, SCREENED, teacher="sprsound-noisy/plain"),
+        Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, SCREENED, teacher="sprsound-folds/plain"),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
         Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
@@ -189,7 +195,9 @@ def run(experiment: Experiment, seed: int, arguments: argparse.Namespace) -> Non
     own, *others = filter(None, folders_of(experiment, arguments))
     folder = arguments.out / experiment.path / f"seed-{seed}"
     settings = RunSettings(own, folder, accelerator="cpu", resume=True, more_data=tuple(others))
-    train(change_recipe(recipes.get(experiment.recipe)(), experiment.changes_of(seed)), (seed,), settings)
+    train(
+        change_recipe(recipes.get(experiment.recipe)(), experiment.changes_of(seed, arguments.out)), (seed,), settings
+    )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

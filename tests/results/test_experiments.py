@@ -1,5 +1,6 @@
 """The list of experiments: every one can be trained, and forms differ in what they say that they differ in."""
 
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 from add4rsc.engine.model import build_method, resolve_front_end
 from add4rsc.methods import recipes
 from add4rsc.recipe import Recipe, change_recipe
+
+RUNS = Path("runs")
 
 
 @pytest.fixture(scope="module")
@@ -56,8 +59,25 @@ def test_folds_hold_back_other_patients_for_each_seed(experiments):
     folds = [each for each in experiments.list_experiments() if each.in_folds]
     assert folds
     for each in folds:
-        held_back = [each.changes_of(seed)["validation_seed"] for seed in each.seeds]
+        held_back = [each.changes_of(seed, RUNS)["validation_seed"] for seed in each.seeds]
         assert sorted(held_back) == list(range(len(each.seeds)))
     assert not any(
-        "validation_seed" in each.changes_of(1) for each in experiments.list_experiments() if not each.in_folds
+        "validation_seed" in each.changes_of(1, RUNS) for each in experiments.list_experiments() if not each.in_folds
     )
+
+
+def test_teachers_are_experiments_of_the_same_classes_that_come_first(experiments):
+    found = experiments.list_experiments()
+    places = {each.path: place for place, each in enumerate(found)}
+    pupils = [each for each in found if each.teacher]
+    assert pupils
+    for each in pupils:
+        assert places[each.teacher] < places[each.path]
+        assert recipe_of(found[places[each.teacher]]).task == recipe_of(each).task
+        assert each.changes_of(1, RUNS)["options.teacher"] == str(RUNS / each.teacher)
+
+
+def test_seed_that_no_experiment_lists_is_refused(experiments):
+    experiments.check_seeds(experiments.parse(["--only", "joint/plain", "--seeds", "1,3"]))
+    with pytest.raises(SystemExit, match="has seed 9"):
+        experiments.check_seeds(experiments.parse(["--only", "joint/plain", "--seeds", "1,9"]))

@@ -202,7 +202,7 @@ def _local_batches(
         data.train.store, epoch.recipe.augmentation, epoch.seed, data.scene, n_views=epoch.recipe.views
     )
     cycles.epoch = epoch.index
-    labels = torch.from_numpy(data.train.labels)
+    labels, answers = torch.from_numpy(data.train.labels), data.train.answers
     loader = load_batches(cycles, mine, epoch.settings.n_workers)
     for step, (whole, (indices, features)) in enumerate(zip(batches, loader, strict=True)):
         total = weights[labels[list(whole)]].sum().clamp_min(1e-12)
@@ -213,6 +213,7 @@ def _local_batches(
         batch = Batch(
             labels=fabric.to_device(own),
             groups={name: fabric.to_device(codes[indices]) for name, codes in data.train.groups.items()},
+            answers=None if answers is None else fabric.to_device(answers[indices]),
             progress=(epoch.index + step / len(batches)) / epoch.recipe.epochs,
             **{name: fabric.to_device(view) for name, view in features.items()},
         )

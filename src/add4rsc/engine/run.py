@@ -39,6 +39,7 @@ from add4rsc.engine.provenance import describe_environment
 from add4rsc.engine.second_stage import Course, finish_stages
 from add4rsc.engine.subsets import TrainingData, own_split
 from add4rsc.engine.summary import summarise_seeds
+from add4rsc.engine.teacher import taught
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods
 from add4rsc.methods._base import AbstractTwoStageMethod
@@ -148,15 +149,17 @@ def _train_once(fabric: Fabric, recipe: Recipe, seed: int, settings: RunSettings
     keep_freed_memory()
     dataset = open_dataset(settings.data_folder, recipe.dataset)
     split = own_split(recipe, dataset)
+    corpora = (dataset, *(open_dataset(folder) for folder in settings.more_data))
     split = join_training(
         only_stethoscopes(split, recipe.stethoscopes),
-        [open_dataset(folder) for folder in settings.more_data],
+        corpora[1:],
         validation_share=recipe.validation_share,
         validation_seed=recipe.validation_seed,
     )
     with fabric.rank_zero_first():
         split = correct_split(recipe, split, settings.run_folder, stores=fabric.is_global_zero)
         data = prepare_data(recipe, split, shown=settings.show_progress and fabric.is_global_zero)
+        data = taught(data, recipe, split, corpora)
     folder = settings.run_folder
     fit_settings = FitSettings(folder / "checkpoint", settings.n_workers, settings.show_progress)
     state = fit(fabric, recipe, data, seed, fit_settings)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from add4rsc.augment.scene import Scene
@@ -36,6 +36,8 @@ class LabelledFeatures:
     labels: Int[ndarray, " cycle"]
     groups: dict[str, Int[torch.Tensor, " cycle"]] = field(default_factory=dict)
     """Codes of what is known of the recordings (`Batch.groups`)."""
+    answers: Float[torch.Tensor, "cycle class"] | None = None
+    """What a teacher says of the cycles (`Batch.answers`)."""
 
 
 @dataclass(frozen=True)

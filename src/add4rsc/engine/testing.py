@@ -1,9 +1,11 @@
 """The test subset of a corpus through a network that is trained already."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from jaxtyping import Float
 from lightning_fabric import Fabric
+from numpy import ndarray
 
 from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset
@@ -20,7 +22,7 @@ from add4rsc.metrics.coarsening import merge_probabilities, merged_classes
 from add4rsc.predictions import Predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
-from add4rsc.terms import Task
+from add4rsc.terms import RespiratoryCycle, Task
 
 
 def predict_test_subset(
@@ -59,11 +61,7 @@ def predict_test_subset(
     own_split = recipe.split if is_own else None
     split = make_split(dataset, task, split_name or own_split or dataset.split_names[0], validation_share=0.0)
     test = only_stethoscopes(split, recipe.stethoscopes if is_own else ()).test
-    test = correct_as_trained(recipe, run.folder, test)
-    store = prepare_windows(test, recipe.crop, run.front_end, cache_folder())
-    fabric = Fabric(accelerator="auto", devices=1)
-    probabilities = predict_probabilities(fabric, run.network, store, groups=known_groups(test, hidden))
-    probabilities = predict_with_devices(fabric, run, probabilities, test, hidden)
+    probabilities = predict_cycles(run, test, hidden)
     if coarse is not None:
         probabilities = merge_probabilities(probabilities, *coarse)
     constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
@@ -72,6 +70,26 @@ def predict_test_subset(
         probabilities = match_share(probabilities, stethoscopes, normal_share)
         constants[SHARE] = f"{normal_share:g}"
     return to_predictions(test, probabilities, task, **constants)
+
+
+def predict_cycles(
+    run: TrainedRun, cycles: Sequence[RespiratoryCycle], hidden: Collection[str] = ()
+) -> Float[ndarray, "cycle class"]:
+    """Class probabilities of any cycles, as the run's training had them: its spectrum correction, crop and features.
+
+    Args:
+        run: the trained network, with those of its stethoscopes where it has any.
+        cycles: of any corpus.
+        hidden: groups of `terms.GROUPS` that the network is not told.
+
+    Raises:
+        AudioError, AnnotationError: as their messages say.
+    """
+    cycles = correct_as_trained(run.recipe, run.folder, cycles)
+    store = prepare_windows(cycles, run.recipe.crop, run.front_end, cache_folder())
+    fabric = Fabric(accelerator="auto", devices=1)
+    probabilities = predict_probabilities(fabric, run.network, store, groups=known_groups(cycles, hidden))
+    return predict_with_devices(fabric, run, probabilities, cycles, hidden)
 
 
 def _find_task(run: TrainedRun, dataset: AbstractDataset) -> tuple[Task, tuple[Task, Task] | None]:

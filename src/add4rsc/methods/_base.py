@@ -27,6 +27,8 @@ class Batch:
     """The same cycles without the noise that training mixed into them, where the recipe asks for it (`noise.twin`)."""
     second: Float[Tensor, "batch time mel"] | None = None
     """The same cycles, augmented once more with other draws, where the recipe asks for it (`views = 2`)."""
+    answers: Float[Tensor, "batch class"] | None = None
+    """Probabilities that a trained network gives the cycles as they are, where the method has a teacher."""
     groups: Mapping[str, Int[Tensor, " batch"]] = field(default_factory=dict)
     """Codes of what is known of each cycle's recording, by the names of `terms.GROUPS`; -1 where it is not known."""
     progress: float = 0.0
@@ -114,6 +116,15 @@ class AbstractPreparedMethod(AbstractMethod):
 
         The network is on its device, with its pretrained weights. Every process is given the same cycles.
         """
+
+
+class AbstractTaughtMethod(AbstractMethod):
+    """A method that may learn from what trained networks say of its training cycles (`Batch.answers`)."""
+
+    @classmethod
+    @abc.abstractmethod
+    def teacher(cls, options: Any) -> str | None:
+        """The run folder whose networks teach; None if none do. `options` is an instance of its `Options`."""
 
 
 class AbstractInformedMethod(AbstractMethod):
