@@ -18,7 +18,7 @@ from add4rsc.engine.subsets import own_split
 from add4rsc.engine.teacher import taught
 from add4rsc.engine.testing import predict_cycles
 from add4rsc.errors import RecipeError, RunFolderError, SplitError
-from add4rsc.methods._base import Batch
+from add4rsc.methods._base import Batch, read_options
 from add4rsc.methods.fine_tuning import FineTuning, divergence_from_answers
 from add4rsc.recipe import change_recipe
 
@@ -36,6 +36,19 @@ def pupil(small_recipe, made_corpus, feature_cache):
     return prepare
 
 
+@pytest.fixture
+def small_cnn():
+    """A backbone; its features do not matter here."""
+    return backbones.get("small_cnn")()
+
+
+def answers_of(prepared) -> np.ndarray:
+    """What the training cycles of a pupil are told."""
+    answers = taught(*prepared).train.answers
+    assert answers is not None
+    return answers.numpy()
+
+
 def test_divergence_worked_by_hand():
     """At T = 2 answers 0.9 and 0.1 become 3 to 1; the network's logits 0 and 0 stay 1 to 1."""
     found = divergence_from_answers(torch.zeros(1, 2), torch.tensor([[0.9, 0.1]]), 2.0)
@@ -49,13 +62,14 @@ def test_answers_equal_to_the_logits_leave_nothing_to_learn():
     assert divergence_from_answers(logits, logits.softmax(dim=1), 3.0).abs().max() < 1e-5
 
 
-def test_twins_learn_from_one_answer(unmoved_backbone):
-    method = FineTuning.create(unmoved_backbone, 4, 2, FineTuning.Options(teacher="somewhere", teacher_weight=0.25))
+def test_twins_learn_from_one_answer(small_cnn):
+    options = read_options(FineTuning, {"teacher": "somewhere", "teacher_weight": 0.25})
+    method = FineTuning.create(small_cnn, 4, 2, options)
     cycles = torch.zeros(2, 5, 4)
     answers = torch.tensor([[0.9, 0.1], [0.5, 0.5]])
     with torch.no_grad():
-        method.head[1].weight.zero_()
-        method.head[1].bias.zero_()
+        for weight in method.parameters():
+            weight.zero_()
     single = method.losses(Batch(cycles, torch.tensor([0, 1]), answers=answers), torch.Generator())
     twins = method.losses(Batch(cycles, torch.tensor([0, 1]), clean=cycles, answers=answers), torch.Generator())
     assert single["classification"].tolist() == pytest.approx([0.75 * math.log(2)] * 2)
@@ -65,16 +79,10 @@ def test_twins_learn_from_one_answer(unmoved_backbone):
         torch.testing.assert_close(twins[name], term)
 
 
-@pytest.fixture
-def unmoved_backbone():
-    """A backbone; its features do not matter here."""
-    return backbones.get("small_cnn")()
-
-
 def test_answers_are_the_mean_of_the_seeds(pupil, small_recipe, run, tmp_path):
     run(small_recipe(epochs=1), tmp_path / "teacher", (1, 2))
-    data, recipe, split, corpora = pupil(tmp_path / "teacher")
-    found = taught(data, recipe, split, corpora).train.answers
+    prepared = pupil(tmp_path / "teacher")
+    found, split = answers_of(prepared), prepared[2]
     members = [load_run(tmp_path / "teacher" / f"seed-{seed}") for seed in (1, 2)]
     expected = sum(predict_cycles(member, split.train) for member in members) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -85,8 +93,8 @@ def test_cycles_are_answered_by_networks_that_are_new_to_them(pupil, small_recip
     for seed, held_back in ((1, 0), (2, 1)):
         recipe = change_recipe(small_recipe(epochs=1), {"validation_seed": held_back})
         run(recipe, tmp_path / "teacher" / f"seed-{seed}", (seed,))
-    data, recipe, split, corpora = pupil(tmp_path / "teacher", validation_seed=0)
-    found = taught(data, recipe, split, corpora).train.answers.numpy()
+    prepared = pupil(tmp_path / "teacher", validation_seed=0)
+    found, split = answers_of(prepared), prepared[2]
     first, second = (load_run(tmp_path / "teacher" / f"seed-{seed}") for seed in (1, 2))
     table = pd.read_csv(second.folder / "validation.csv", dtype=str)
     is_new = np.array([cycle.cycle_id in set(table["cycle_id"]) for cycle in split.train])
@@ -116,7 +124,7 @@ def swapped(run, cycles):
 
 def test_teacher_of_the_test_is_refused(pupil, small_recipe, run, tmp_path):
     run(small_recipe(epochs=1, split="patient-folds-2/1"), tmp_path / "teacher")
-    with pytest.raises(SplitError, match="has learnt from .* recordings of this run's test subset"):
+    with pytest.raises(SplitError, match=r"has learnt from .* recordings of this run's test subset"):
         taught(*pupil(tmp_path / "teacher", split="patient-folds-2/2"))
 
 
@@ -140,6 +148,6 @@ def test_folder_without_a_network_is_refused(pupil, tmp_path):
 def test_windows_of_long_cycles_are_answered_each(pupil, small_recipe, run, tmp_path):
     run(small_recipe(epochs=1), tmp_path / "teacher")
     crop = Crop(duration=0.5, windows="mean")
-    data, recipe, split, corpora = pupil(tmp_path / "teacher", crop=crop.model_dump())
-    answers = taught(data, recipe, split, corpora).train.answers
-    assert len(answers) == len(data.train.labels) > len(split.train)
+    prepared = pupil(tmp_path / "teacher", crop=crop.model_dump())
+    data, _, split, _ = prepared
+    assert len(answers_of(prepared)) == len(data.train.labels) > len(split.train)

@@ -118,6 +118,6 @@ def _mean_answers(
     sums = np.zeros((len(cycles), len(members[0].classes)))
     for member, rows in zip(members, asked, strict=True):
         if rows.any():
-            indices = np.flatnonzero(rows)
+            indices = np.flatnonzero(rows).tolist()
             sums[indices] += predict_cycles(member, [cycles[index] for index in indices])
     return sums / asked.sum(axis=0)[:, None]
