@@ -132,6 +132,7 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
+        Experiment("joint", "taught", PLAIN, BOXED, (1, 2, 3), joined=True, teacher="sprsound-folds/plain"),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),

@@ -1,6 +1,7 @@
 """Networks that teach another: whom they answer, and what is learnt from them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -128,10 +129,39 @@ def test_teacher_of_the_test_is_refused(pupil, small_recipe, run, tmp_path):
         taught(*pupil(tmp_path / "teacher", split="patient-folds-2/2"))
 
 
-def test_teacher_of_another_task_is_refused(pupil, small_recipe, run, tmp_path):
+def test_teacher_of_a_coarser_task_is_refused(pupil, small_recipe, run, tmp_path):
     run(small_recipe(epochs=1, task="cycle-2"), tmp_path / "teacher")
-    with pytest.raises(RecipeError, match=r"Name a teacher of the same task with --set options\.teacher=RUN"):
+    with pytest.raises(
+        RecipeError, match=r"Name a teacher of the same or a finer task with --set options\.teacher=RUN"
+    ):
         taught(*pupil(tmp_path / "teacher"))
+
+
+def test_classes_that_become_one_are_added_up(pupil, small_recipe, run, tmp_path):
+    run(small_recipe(epochs=1, task="cycle-4"), tmp_path / "teacher")
+    prepared = pupil(tmp_path / "teacher", task="cycle-2")
+    of_four = predict_cycles(load_run(tmp_path / "teacher"), prepared[2].train)
+    expected = np.stack([of_four[:, 0], of_four[:, 1:].sum(axis=1)], axis=1)
+    np.testing.assert_allclose(answers_of(prepared), expected, atol=1e-6)
+
+
+def test_cycles_of_a_corpus_that_is_new_to_the_teacher_have_their_labels(
+    pupil, small_recipe, run, tmp_path, made_corpus
+):
+    run(small_recipe(epochs=1), tmp_path / "teacher")
+    data, recipe, split, corpora = pupil(tmp_path / "teacher")
+    elsewhere = [
+        replace(cycle, recording=replace(cycle.recording, path=tmp_path / cycle.recording.path.name))
+        for cycle in split.train[1::2]
+    ]
+    mixed = list(split.train)
+    mixed[1::2] = elsewhere
+    found = answers_of((data, recipe, replace(split, train=tuple(mixed)), corpora))
+    known = answers_of((data, recipe, split, corpora))
+    np.testing.assert_array_equal(found[1::2], np.eye(len(data.classes))[data.train.labels[1::2]])
+    np.testing.assert_allclose(found[::2], known[::2], atol=1e-6)
+    with pytest.raises(RecipeError, match="Name a teacher of the same corpus"):
+        taught(data, recipe, split, ())
 
 
 def test_joined_cycles_have_no_answers(pupil, small_recipe, run, tmp_path):

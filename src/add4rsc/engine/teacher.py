@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run, seed_folders
 from add4rsc.engine.subsets import TrainingData
-from add4rsc.engine.testing import predict_cycles
+from add4rsc.engine.testing import coarser_task, predict_cycles
 from add4rsc.engine.windows import split_cycles
 from add4rsc.errors import RecipeError, SplitError
 from add4rsc.methods import methods
 from add4rsc.methods._base import AbstractTaughtMethod, read_options
+from add4rsc.metrics.coarsening import merge_probabilities
 from add4rsc.protocol.split import Split, make_split
 from add4rsc.recipe import Recipe
 from add4rsc.terms import RespiratoryCycle
@@ -28,7 +29,8 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
 
     A cycle is answered by the mean of those of the teacher's networks that have not learnt from its recording, if there
     are any, as in a cross-validation; otherwise by that of all. Every network hears it without augmentation, in its own
-    crop and features.
+    crop and features. If the teacher tells more classes apart, the probabilities of those that become one are added up.
+    Cycles of corpora that it has not learnt from have their labels for answers.
 
     Args:
         data: of the run that learns.
@@ -37,8 +39,8 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
         corpora: the run's own, and those that join it.
 
     Raises:
-        RecipeError: if the teacher tells other classes apart, or the recipe goes on for single stethoscopes or joins
-            cycles, of which a teacher says nothing.
+        RecipeError: if the teacher tells other classes apart or has learnt from other corpora, or the recipe goes on
+            for single stethoscopes or joins cycles, of which a teacher says nothing.
         SplitError: if the teacher has learnt from recordings that are to be tested on.
         RunFolderError, CheckpointError: if there is no teacher in the folder, or a damaged one.
     """
@@ -55,12 +57,14 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
         raise RecipeError(
             "A teacher says nothing of joined cycles. Use --set waveform.joined_scale=0, or leave out options.teacher."
         )
-    members = _load_members(folder, data.classes)
+    members = load_ensemble(folder).members if len(seed_folders(folder)) > 1 else (load_run(folder),)
     learnt = [_learnt_recordings(member, corpora) for member in members]
     _check_test(folder, learnt, split)
-    is_new = np.array([[cycle.recording.path not in paths for cycle in cycles] for paths in learnt])
-    answers = torch.from_numpy(_mean_answers(members, is_new, cycles)).float()
-    return replace(data, train=replace(data.train, answers=answers))
+    known = _known_cycles(members[0], cycles, corpora)
+    found = _mean_answers(members, learnt, [cycles[index] for index in known])
+    answers = np.eye(len(data.classes))[data.train.labels]
+    answers[known] = _in_classes(members[0], found, data.classes)
+    return replace(data, train=replace(data.train, answers=torch.from_numpy(answers).float()))
 
 
 def _teacher_of(recipe: Recipe) -> Path | None:
@@ -70,14 +74,46 @@ def _teacher_of(recipe: Recipe) -> Path | None:
     return None if named is None else Path(named)
 
 
-def _load_members(folder: Path, classes: tuple[str, ...]) -> tuple[TrainedRun, ...]:
-    members = load_ensemble(folder).members if len(seed_folders(folder)) > 1 else (load_run(folder),)
-    if members[0].classes != classes:
+def _known_cycles(
+    member: TrainedRun, cycles: Sequence[RespiratoryCycle], corpora: Sequence[AbstractDataset]
+) -> list[int]:
+    """Indices of the cycles of corpora that a network has learnt from.
+
+    Raises:
+        RecipeError: if there are none.
+    """
+    folders = [corpus.folder for corpus in corpora if corpus.name in _corpora_of(member.recipe)]
+    paths = [cycle.recording.path for cycle in cycles]
+    known = [index for index, path in enumerate(paths) if any(path.is_relative_to(folder) for folder in folders)]
+    if not known:
         raise RecipeError(
-            f"{folder} tells apart {', '.join(members[0].classes)}; this run {', '.join(classes)}. "
-            "Name a teacher of the same task with --set options.teacher=RUN."
+            f"{member.folder} has learnt from {', '.join(_corpora_of(member.recipe))}, which this run does not. "
+            "Name a teacher of the same corpus with --set options.teacher=RUN."
         )
-    return members
+    return known
+
+
+def _corpora_of(recipe: Recipe) -> tuple[str, ...]:
+    return (recipe.dataset or "", *recipe.more_corpora)
+
+
+def _in_classes(
+    member: TrainedRun, probabilities: Float[ndarray, "cycle fine"], classes: tuple[str, ...]
+) -> Float[ndarray, "cycle class"]:
+    """Probabilities of these classes, which may be coarser than the network's own.
+
+    Raises:
+        RecipeError: if the network does not answer them.
+    """
+    if member.classes == classes:
+        return probabilities
+    tasks = coarser_task(member, classes)
+    if tasks is None:
+        raise RecipeError(
+            f"{member.folder} tells apart {', '.join(member.classes)}; this run {', '.join(classes)}. "
+            "Name a teacher of the same or a finer task with --set options.teacher=RUN."
+        )
+    return merge_probabilities(probabilities, *tasks)
 
 
 def _learnt_recordings(member: TrainedRun, corpora: Sequence[AbstractDataset]) -> frozenset[Path]:
@@ -86,7 +122,7 @@ def _learnt_recordings(member: TrainedRun, corpora: Sequence[AbstractDataset]) -
 
 
 def _learnt_of(recipe: Recipe, corpus: AbstractDataset) -> Iterator[Path]:
-    if corpus.name not in (recipe.dataset, *recipe.more_corpora):
+    if corpus.name not in _corpora_of(recipe):
         return
     name = recipe.split if corpus.name == recipe.dataset else None
     split = make_split(
@@ -111,9 +147,10 @@ def _check_test(folder: Path, learnt: Sequence[frozenset[Path]], split: Split) -
 
 
 def _mean_answers(
-    members: Sequence[TrainedRun], is_new: Bool[ndarray, "member cycle"], cycles: Sequence[RespiratoryCycle]
+    members: Sequence[TrainedRun], learnt: Sequence[frozenset[Path]], cycles: Sequence[RespiratoryCycle]
 ) -> Float[ndarray, "cycle class"]:
     """The mean over the networks to which a cycle is new; over all where it is new to none."""
+    is_new = np.array([[cycle.recording.path not in paths for cycle in cycles] for paths in learnt])
     asked = is_new | ~is_new.any(axis=0)
     sums = np.zeros((len(cycles), len(members[0].classes)))
     for member, rows in zip(members, asked, strict=True):

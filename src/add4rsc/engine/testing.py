@@ -100,24 +100,27 @@ def _find_task(run: TrainedRun, dataset: AbstractDataset) -> tuple[Task, tuple[T
     Raises:
         WrongUsageError: if there is none.
     """
-    wanted, name = run.recipe.task or next(iter(dataset.tasks)), run.recipe.dataset
+    wanted = run.recipe.task or next(iter(dataset.tasks))
     if wanted in dataset.tasks and dataset.tasks[wanted].classes == run.classes:
         return dataset.tasks[wanted], None
-    own = datasets.get(name).tasks if name in datasets.names() and name != dataset.name else {}
     others = sorted(dataset.tasks.values(), key=lambda task: -len(task.classes))
-    for task in others if wanted in own else ():
-        if (coarse := _coarser(own, wanted, task.classes)) is not None:
-            return task, (own[wanted], coarse)
+    for task in others if run.recipe.dataset != dataset.name else ():
+        if (tasks := coarser_task(run, task.classes)) is not None:
+            return task, tasks
     raise WrongUsageError(
         f"{run.folder} tells apart {', '.join(run.classes)}, which answers no task of {dataset.name} "
         f"({', '.join(dataset.tasks)}). Test it on a corpus of its own kind."
     )
 
 
-def _coarser(tasks: Mapping[str, Task], fine: str, classes: tuple[str, ...]) -> Task | None:
-    """The task of a corpus with these classes, if a finer one answers it."""
-    same = (task for task in tasks.values() if task.classes == classes)
-    return next((task for task in same if _answers(tasks[fine], task)), None)
+def coarser_task(run: TrainedRun, classes: tuple[str, ...]) -> tuple[Task, Task] | None:
+    """The task of a network, and one of the same corpus with these classes that it answers; None if there is none."""
+    name, wanted = run.recipe.dataset, run.recipe.task
+    own: Mapping[str, Task] = datasets.get(name).tasks if name in datasets.names() else {}
+    if wanted not in own:
+        return None
+    same = (task for task in own.values() if task.classes == classes)
+    return next(((own[wanted], task) for task in same if _answers(own[wanted], task)), None)
 
 
 def _answers(fine: Task, coarse: Task) -> bool:
