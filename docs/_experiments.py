@@ -29,6 +29,9 @@ FORMS = {
     "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisier": "no layer; noise down to -10 dB in 70 % of them, all bands, 6 epochs",
+    "fine_tuning-mn04-untaught": "no layer; noise in 70 % of them, all bands, 6 epochs",
+    "fine_tuning-mn04-taught": "no layer; the same, with a teacher: five networks trained without noise",
+    "fine_tuning-mn04-taught-by-seeds": "no layer, with a teacher: the ensemble of the first row",
     "add4rsc-mn04-gain-twins": "a gain for each band and frame, trained on noisy cycles and their twins without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
@@ -40,7 +43,7 @@ RULES = ("-wiener", "-spectral-subtraction")
 """Ends of the names of what no training of its own stands behind."""
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 """Of noise, in dB; None is without."""
-MAIN, FOLDS = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds"
+MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
     "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
@@ -385,6 +388,7 @@ TABLES = {
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
+    "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
     "stethoscope-auc": stethoscope_auc,
     "probes": probes,
 }

@@ -52,20 +52,27 @@ NAMES = {
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
+    "sprsound-taught/folds": "fine_tuning-mn04-taught",
+    "sprsound-taught/alone": "fine_tuning-mn04-untaught",
+    "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
     "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
 }
 """Experiment -> folder of its results."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
-JOINT = {"joint/plain": "fine_tuning-mn04-joint", "joint/filter": "add4rsc-mn04-filter-joint"}
+JOINT = {
+    "joint/plain": "fine_tuning-mn04-joint",
+    "joint/filter": "add4rsc-mn04-filter-joint",
+    "joint/taught": "fine_tuning-mn04-joint-taught",
+}
 """What is trained on both corpora, and tested on both."""
 TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)
 TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
 """What is tested on the corpus that it was not trained on."""
 ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
 """What is tried on the ICBHI subset alone."""
-WHOLE = (PLAIN, "sprsound-folds/plain")
+WHOLE = (PLAIN, "sprsound-folds/plain", "sprsound-taught/folds")
 """What is tested on everything: events of all tests, and recordings."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
@@ -75,7 +82,8 @@ FOUR_CLASSES: dict[Corpus, Path] = {
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
-OF_A_RUN = ("recipe.json", "run.json", "history.csv")
+RECIPE = "recipe.json"
+OF_A_RUN = (RECIPE, "run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"
@@ -110,7 +118,7 @@ def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -
         known = list(finished.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else [folder]
         for test in tests:
             score_events(folder, known, f"seed-{seed}", name, corpus, test)
-        copy_files(OF_A_RUN, folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
+        copy_run(folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
     for task in EVENT_TASKS:
         for test in tests:
             finish(place_of(task, test, name), run)
@@ -140,6 +148,13 @@ def copy_files(names: tuple[str, ...], source: Path, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(source / name, place / name)
+
+
+def copy_run(folder: Path, place: Path) -> None:
+    """Copy what a run says of itself; its teacher is named as `results/experiments.py` does by default."""
+    copy_files(OF_A_RUN, folder, place)
+    told = (folder / RECIPE).read_text().replace(f'"{folder.parents[2]}/', '"runs/experiments/')
+    write_text(place / RECIPE, told)
 
 
 def drop_tables(place: Path) -> None:
@@ -173,7 +188,7 @@ def collect_probe(run: Path) -> None:
     """How a single training went on its validation patients; its test is left alone."""
     for seed, folder in finished_seeds(run).items():
         place = place_of(EVENT_TASKS[0], "probes", run.name)
-        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+        copy_run(folder, place / f"seed-{seed}")
         note_command(place, run)
 
 
@@ -193,7 +208,7 @@ def collect_seeds(run: Path, place: Path) -> None:
     """Every seed on the run's own test."""
     for seed, folder in finished_seeds(run).items():
         write_scored(place / f"seed-{seed}", read_predictions(folder / "predictions.csv"))
-        copy_files(OF_A_RUN, folder, place / f"seed-{seed}")
+        copy_run(folder, place / f"seed-{seed}")
     finish(place, run)
 
 

@@ -9,10 +9,13 @@ from scipy.special import softmax
 from add4rsc.engine.calibrate import CalibrationRule
 from add4rsc.engine.loading import load_run
 from add4rsc.errors import CheckpointError, RunFolderError
+from add4rsc.export.description import without_places
 from add4rsc.export.exporting import ExportSettings, check_parity, export_run
 from add4rsc.export.graph import WaveformNetwork
 from add4rsc.inference.onnx_model import OnnxClassifier
 from add4rsc.inference.torch_model import TorchClassifier
+from add4rsc.methods import recipes
+from add4rsc.recipe import change_recipe
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +61,20 @@ def test_file_names_no_folder_of_this_machine(exported):
     assert str(folder).encode() not in content
     assert b".py" not in content
     assert b"site-packages" not in content
+
+
+def test_recipe_in_a_file_names_what_it_was_made_from_but_no_folder():
+    changes = {
+        "options.teacher": "/home/someone/runs/group/teacher",
+        "noise.folder": "/media/noise",
+        "start_from": "/home/someone/runs/first",
+        "weights": "mn04/audioset",
+    }
+    recipe = change_recipe(recipes.get("fine_tuning/mn04")(), changes)
+    told = without_places(recipe)
+    assert told.options["teacher"] == "group/teacher"
+    assert (told.noise.folder, told.start_from, told.weights) == ("media/noise", "runs/first", "mn04/audioset")
+    assert recipe.options["teacher"] == changes["options.teacher"]
 
 
 def test_file_passes_onnx_own_check(exported):

@@ -9,6 +9,7 @@ from add4rsc.engine.folder import RUN, SUMMARY
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference.onnx_model import ModelDescription
 from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
+from add4rsc.recipe import Recipe
 
 SCORES = ("specificity", "sensitivity", "score", "score_binary")
 
@@ -60,9 +61,21 @@ def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str
         **{key: _of_members(of_runs, key) for key in ("seed", "epoch", "commit", "data_checksum")},
         **{f"test_{key}": summary.get(key) for key in ("n_cycles", "n_patients")},
         **{f"test_{name}": _with_interval(summary, name) for name in SCORES},
-        "recipe_json": recipe.model_dump_json(),
+        "recipe_json": without_places(recipe).model_dump_json(),
     }
     return {key: str(value) for key, value in notes.items() if value not in (None, "")}
+
+
+def without_places(recipe: Recipe) -> Recipe:
+    """A recipe whose folders are named by their last two parts: a model goes to others, whose disks are other ones."""
+    options = {key: _last_parts(value) if key == "teacher" else value for key, value in recipe.options.items()}
+    noise = recipe.noise.model_copy(update={"folder": _last_parts(recipe.noise.folder)})
+    of_weights = {"weights": _last_parts(recipe.weights), "start_from": _last_parts(recipe.start_from)}
+    return recipe.model_copy(update={"options": options, "noise": noise, **of_weights})
+
+
+def _last_parts(folder: str | None) -> str | None:
+    return None if folder is None else "/".join(part for part in Path(folder).parts[-2:] if part != Path(folder).anchor)
 
 
 def _of_members(of_runs: list[dict[str, Any]], key: str) -> str:

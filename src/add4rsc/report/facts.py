@@ -109,6 +109,7 @@ def _of_training(evidence: Evidence) -> list[tuple[str, str]]:
         ("recipe", recipe.get("name", "")),
         ("method and backbone", f"{recipe['method']} on {recipe.get('backbone')}" if "method" in recipe else ""),
         ("pretrained weights", "" if not recipe else recipe.get("weights") or recipe.get("start_from") or "none"),
+        ("teacher", recipe.get("options", {}).get("teacher") or ""),
         ("weights", f"{n_weights:,} numbers" if n_weights else ""),
         ("deviations from the paper", "; ".join(recipe.get("deviations", []))),
     ]
