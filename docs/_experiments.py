@@ -29,9 +29,6 @@ FORMS = {
     "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisier": "no layer; noise down to -10 dB in 70 % of them, all bands, 6 epochs",
-    "fine_tuning-mn04-untaught": "no layer; noise in 70 % of them, all bands, 6 epochs",
-    "fine_tuning-mn04-taught": "no layer; the same, with a teacher: five networks trained without noise",
-    "fine_tuning-mn04-taught-by-seeds": "no layer, with a teacher: the ensemble of the first row",
     "add4rsc-mn04-gain-twins": "a gain for each band and frame, trained on noisy cycles and their twins without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
@@ -132,6 +129,35 @@ def denoising_difference() -> str:
             found = (cell_of(rows_of(place / "against-plain.csv"), level) for level in LEVELS)
             cells = (difference_of(row, row) for row in found)
             lines.append(f"| {title} | {len(_seeds(place))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TEACHERS = {
+    FOLDS: "A. no noise, all bands, 6 epochs; each of five seeds holds back another fifth of the patients",
+    "fine_tuning-mn04-untaught": "B. noise in 70 % of the cycles, all bands, 6 epochs",
+    TAUGHT: "B with a teacher: the network of A that had not heard the patient",
+    MAIN: "C. noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
+    "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
+}
+"""Folder of a result -> how its networks were trained, and by whom they were taught."""
+
+
+def teachers() -> str:
+    """AS of networks with and without a teacher, clean and under noise."""
+    lines = ["| training | seeds | clean | 10 dB | 0 dB |", "|---|---|---|---|---|"]
+    for name, title in TEACHERS.items():
+        place = EVENTS / name / "robustness"
+        measured = _seeds(place)
+        if measured:
+            lines.append(f"| {title} | {len(measured)} | {' | '.join(_heard_at_all(measured))} |")
+        if (place / "ensemble").exists():
+            cells = _heard_at_all([place / "ensemble"])
+            short = title.partition(". ")[0].partition(":")[0]
+            lines.append(f"| {short}: ensemble | {len(measured)} | {' | '.join(cells)} |")
+    rows = rows_of(EVENTS / TAUGHT / "robustness" / "against-untaught.csv")
+    cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
+    common = len(_seeds(EVENTS / "fine_tuning-mn04-untaught" / "robustness"))
+    lines.append(f"| B with a teacher, minus B | {common} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -381,6 +407,7 @@ def _areas(table: Predictions, rows: Any) -> list[float]:
 TABLES = {
     "denoising": denoising,
     "denoising-difference": denoising_difference,
+    "teachers": teachers,
     "made-noise": made_noise,
     "all-kinds": all_kinds,
     "icbhi-forms": icbhi_forms,

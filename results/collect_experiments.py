@@ -41,6 +41,7 @@ from add4rsc.robustness.stored import claim_measured, store_predictions
 from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
+TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -52,8 +53,8 @@ NAMES = {
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
-    "sprsound-taught/folds": "fine_tuning-mn04-taught",
-    "sprsound-taught/alone": "fine_tuning-mn04-untaught",
+    TAUGHT: "fine_tuning-mn04-taught",
+    UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
     "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
@@ -72,7 +73,7 @@ TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
 """What is tested on the corpus that it was not trained on."""
 ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
 """What is tried on the ICBHI subset alone."""
-WHOLE = (PLAIN, "sprsound-folds/plain", "sprsound-taught/folds")
+WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT)
 """What is tested on everything: events of all tests, and recordings."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
@@ -276,6 +277,10 @@ def collect_robustness(measured: Path) -> None:
             copy_measured(folder, place)
             if place.exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
+    taught, untaught = (measured / path for path in (TAUGHT, UNTAUGHT))
+    if taught.exists() and untaught.exists():
+        place = place_of(EVENT_TASKS[0], "inter", NAMES[TAUGHT]) / "robustness"
+        write_text(place / "against-untaught.csv", compare_heard(untaught, taught).to_csv(index=False))
 
 
 def copy_measured(folder: Path, place: Path) -> None:

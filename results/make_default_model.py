@@ -54,8 +54,8 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard
         f"`{notes['task']}`, split `{notes['split']}`: no patient is in two subsets. Seeds {notes['seed']}, epochs "
         f"{notes['epoch']} ({notes['selection']}), commit `{notes['commit']}`. Start from EfficientAT's mn04 "
         "(AudioSet, MIT licence). Half of the loss is how far the answers for a noisy event are from those of a "
-        "teacher for the event as it is (`docs/training.md`): of five networks of seven classes, trained without noise, "
-        "the one that had not heard the patient. Cycles of ICBHI have their labels alone.",
+        "teacher for the event as it is (`docs/training.md`): of five networks of seven classes, trained without "
+        "noise, the one that had not heard the patient. Cycles of ICBHI have their labels alone.",
         "",
         "| subset | events | patients | " + " | ".join(description.classes) + " |",
         "|" + "---|" * (3 + len(description.classes)),
