@@ -20,7 +20,9 @@ from add4rsc.engine.teacher import taught
 from add4rsc.engine.testing import predict_cycles
 from add4rsc.errors import RecipeError, RunFolderError, SplitError
 from add4rsc.methods._base import Batch, read_options
-from add4rsc.methods.fine_tuning import FineTuning, divergence_from_answers
+from add4rsc.methods._teaching import divergence_from_answers
+from add4rsc.methods.add4rsc import Add4Rsc
+from add4rsc.methods.fine_tuning import FineTuning
 from add4rsc.recipe import change_recipe
 
 
@@ -63,17 +65,20 @@ def test_answers_equal_to_the_logits_leave_nothing_to_learn():
     assert divergence_from_answers(logits, logits.softmax(dim=1), 3.0).abs().max() < 1e-5
 
 
-def test_twins_learn_from_one_answer(small_cnn):
-    options = read_options(FineTuning, {"teacher": "somewhere", "teacher_weight": 0.25})
-    method = FineTuning.create(small_cnn, 4, 2, options)
-    cycles = torch.zeros(2, 5, 4)
+@pytest.mark.parametrize(("method_class", "scale"), [(FineTuning, 1.0), (Add4Rsc, 0.7)])
+def test_twins_learn_from_one_answer(small_cnn, method_class, scale):
+    """In ADD4RSC within the share of the cross-entropy."""
+    beta = {"add": {"loss_beta": 0.3, "n_heads": 4}} if method_class is Add4Rsc else {}
+    options = read_options(method_class, {"teacher": "somewhere", "teacher_weight": 0.25} | beta)
+    method = method_class.create(small_cnn, 64, 2, options)
+    cycles = torch.zeros(2, 60, 64)
     answers = torch.tensor([[0.9, 0.1], [0.5, 0.5]])
     with torch.no_grad():
         for weight in method.parameters():
             weight.zero_()
     single = method.losses(Batch(cycles, torch.tensor([0, 1]), answers=answers), torch.Generator())
     twins = method.losses(Batch(cycles, torch.tensor([0, 1]), clean=cycles, answers=answers), torch.Generator())
-    assert single["classification"].tolist() == pytest.approx([0.75 * math.log(2)] * 2)
+    assert single["classification"].tolist() == pytest.approx([scale * 0.75 * math.log(2)] * 2)
     assert single["teacher"][1].item() == pytest.approx(0.0, abs=1e-6)
     assert single["teacher"][0].item() > 0.05
     for name, term in single.items():

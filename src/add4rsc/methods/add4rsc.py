@@ -19,7 +19,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import (
-    AbstractMethod,
+    AbstractTaughtMethod,
     Batch,
     Losses,
     both_views,
@@ -29,12 +29,13 @@ from add4rsc.methods._base import (
 )
 from add4rsc.methods._robust import robust
 from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
+from add4rsc.methods._teaching import TaughtOptions, classification_losses
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX, Optimiser, Recipe, Reported, nearest, patch_mix_recipe
-from add4rsc.terms import Paper, Settings
+from add4rsc.terms import Paper
 
 
 @methods.register("add4rsc")
-class Add4Rsc(AbstractMethod):
+class Add4Rsc(AbstractTaughtMethod):
     """ADD layer, backbone, linear head; L = beta L_BD + (1 - beta) L_CE."""
 
     paper: ClassVar[Paper] = Paper(
@@ -46,7 +47,7 @@ class Add4Rsc(AbstractMethod):
         arxiv="2506.02505",
     )
 
-    class Options(Settings):
+    class Options(TaughtOptions):
         """Settings of ADD4RSC."""
 
         preset: Literal["paper", "released-2025-02", "released-2025-08", "fixed"] = "fixed"
@@ -104,6 +105,11 @@ class Add4Rsc(AbstractMethod):
         """Build the method around a backbone."""
         return cls(backbone, n_mels, n_classes, options)
 
+    @classmethod
+    def teacher(cls, options: Options) -> str | None:
+        """The run folder that teaches."""
+        return options.teacher
+
     def denoise(self, log_mel: Float[Tensor, "batch time mel"]) -> DenoisedFeatures:
         """What the ADD layer makes of log-mel frames."""
         return self.add(self.stretched(log_mel))
@@ -123,6 +129,7 @@ class Add4Rsc(AbstractMethod):
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy and the bias denoising loss, each with its weight; where there are twins, on both views.
 
+        A teacher's answers are learnt beside the labels within the weight of the cross-entropy (`TaughtOptions`).
         With twins, the two comparisons that the options weigh join them: the "augmented sample comparisons" that the
         paper's abstract names, and neither paper nor code describes (METHODS 4.4, row 15).
         """
@@ -132,10 +139,9 @@ class Add4Rsc(AbstractMethod):
         classification = functional.cross_entropy(logits, labels, reduction="none")
         bias_denoising = self.bias_denoising_loss(denoised.bias_logits, labels)
         weights = self.loss_weights
-        terms = {
-            "classification": weights.classification * mean_of_views(classification, n_cycles),
-            "bias_denoising": weights.bias_denoising * mean_of_views(bias_denoising, n_cycles),
-        }
+        of_labels = classification_losses(classification, logits, batch, self.options)
+        terms = {name: weights.classification * term for name, term in of_labels.items()}
+        terms["bias_denoising"] = weights.bias_denoising * mean_of_views(bias_denoising, n_cycles)
         return terms | self._comparisons(batch, denoised, logits)
 
     def _comparisons(self, batch: Batch, denoised: DenoisedFeatures, logits: Float[Tensor, "view class"]) -> Losses:

@@ -18,30 +18,12 @@ from add4rsc.methods._base import (
     both_views,
     centre_bands,
     divergence_of_views,
-    mean_of_views,
 )
 from add4rsc.methods._robust import robust
 from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
+from add4rsc.methods._teaching import TaughtOptions, classification_losses
 from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
-from add4rsc.terms import Paper, Settings
-
-
-def divergence_from_answers(
-    logits: Float[Tensor, "view class"], answers: Float[Tensor, "view class"], temperature: float
-) -> Float[Tensor, " view"]:
-    """T^2 KL(q || p) in nats, of softmaxes at temperature T: q of the logarithms of the answers, p of the logits.
-
-    Args:
-        logits: of the network that learns.
-        answers: probabilities by its teacher.
-        temperature: T.
-    """
-    learnt = (logits / temperature).log_softmax(dim=-1)
-    softened = (answers.clamp_min(SMALLEST_ANSWER).log() / temperature).log_softmax(dim=-1)
-    return temperature**2 * (softened.exp() * (softened - learnt)).sum(dim=-1)
-
-
-SMALLEST_ANSWER = 1e-7
+from add4rsc.terms import Paper
 
 
 @methods.register("fine_tuning")
@@ -50,7 +32,7 @@ class FineTuning(AbstractTaughtMethod):
 
     paper: ClassVar[Paper] = PATCH_MIX_PAPER
 
-    class Options(Settings):
+    class Options(TaughtOptions):
         """Settings of fine-tuning."""
 
         dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -62,24 +44,13 @@ class FineTuning(AbstractTaughtMethod):
         """Weight of the divergence between predictions for a noisy cycle and for its twin without (`noise.twin`)."""
         centred: bool = False
         """Take every band's mean over the cycle away first, so that stethoscopes sound more alike."""
-        teacher: str | None = None
-        """A run folder, of one or several seeds, whose answers for each cycle as it is are learnt beside the labels:
-        distillation (Hinton et al. 2015, arXiv:1503.02531)."""
-        teacher_weight: float = Field(default=0.5, ge=0, le=1)
-        """Share of the loss that is the divergence from the teacher's answers; the labels have the rest."""
-        teacher_temperature: float = Field(default=2.0, gt=0)
-        """What the logits of both are divided by in that divergence, whose gradient is brought back to size."""
 
     def __init__(self, backbone: AbstractBackbone, n_classes: int, options: Options) -> None:
         super().__init__()
         self.backbone = backbone
         self.head_norm = nn.LayerNorm(backbone.n_features) if options.head_norm else nn.Identity()
         self.head = nn.Sequential(nn.Dropout(options.dropout), nn.Linear(backbone.n_features, n_classes))
-        self.label_smoothing = options.label_smoothing
-        self.consistency = options.consistency
-        self.centred = options.centred
-        self.teacher_weight = options.teacher_weight if options.teacher is not None else 0.0
-        self.teacher_temperature = options.teacher_temperature
+        self.options = options
 
     @classmethod
     def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options) -> "FineTuning":
@@ -93,21 +64,18 @@ class FineTuning(AbstractTaughtMethod):
 
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of every class."""
-        frames = centre_bands(log_mel) if self.centred else log_mel
+        frames = centre_bands(log_mel) if self.options.centred else log_mel
         return self.head(self.head_norm(self.backbone(frames)))
 
     def losses(self, batch: Batch, generator: Generator) -> Losses:
         """Cross-entropy; on both views and with their divergence where there are twins."""
         logits, n_cycles = self(both_views(batch)), len(batch.labels)
         labels = batch.labels.repeat(len(logits) // n_cycles)
-        entropy = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=self.label_smoothing)
-        terms = {"classification": (1 - self.teacher_weight) * mean_of_views(entropy, n_cycles)}
-        if self.teacher_weight and batch.answers is not None:
-            answers = batch.answers.repeat(len(logits) // n_cycles, 1)
-            divergence = divergence_from_answers(logits, answers, self.teacher_temperature)
-            terms["teacher"] = self.teacher_weight * mean_of_views(divergence, n_cycles)
-        if self.consistency:
-            terms["consistency"] = self.consistency * divergence_of_views(logits, n_cycles)
+        smoothing = self.options.label_smoothing
+        entropy = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        terms = classification_losses(entropy, logits, batch, self.options)
+        if self.options.consistency:
+            terms["consistency"] = self.options.consistency * divergence_of_views(logits, n_cycles)
         return terms
 
 
