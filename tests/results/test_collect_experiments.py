@@ -38,3 +38,15 @@ def test_every_experiment_has_one_place_for_its_results(collecting, load_script)
     assert len(set(collecting.NAMES.values())) == len(collecting.NAMES)
     forms = {each.name for each in experiments if each.corpus == "icbhi"}
     assert forms <= {path.removeprefix("sprsound-noisy/") for path in collecting.NAMES} | collecting.ON_ICBHI.keys()
+
+
+def test_stored_recipe_names_its_teacher_but_no_folder_of_this_machine(collecting, tmp_path):
+    run = tmp_path / "deep" / "runs" / "taught" / "folds" / "seed-1"
+    run.mkdir(parents=True)
+    for name in ("run.json", "history.csv"):
+        (run / name).write_text("as it was")
+    (run / "recipe.json").write_text(f'{{"options": {{"teacher": "{run.parents[2]}/folds/plain"}}}}')
+    collecting.copy_run(run, tmp_path / "place")
+    told = (tmp_path / "place" / "recipe.json").read_text()
+    assert told == '{"options": {"teacher": "runs/experiments/folds/plain"}}'
+    assert (tmp_path / "place" / "history.csv").read_text() == "as it was"
