@@ -227,9 +227,11 @@ ELSEWHERE = {
     "official/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "official/fine_tuning-mn04-joint": "both, with noise: the model in the box",
     "official/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
+    "official/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
     "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "inter/fine_tuning-mn04-joint": "both, with noise: the model in the box",
     "inter/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
+    "inter/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
 }
 """Where a result on the four classes is -> what its networks were trained on."""
 

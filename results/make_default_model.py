@@ -17,7 +17,7 @@ from add4rsc.export.exporting import ExportReport, ExportSettings, export_run
 from add4rsc.storage import write_text
 from add4rsc.terms import RESEARCH_USE_ONLY
 
-HEARD = "results/sprsound2022/cycle-4/inter/fine_tuning-mn04-joint-taught/robustness/ensemble/robustness.csv"
+HEARD = "results/sprsound2022/cycle-4/inter/fine_tuning-mn04-joint/robustness/ensemble/robustness.csv"
 MODELS = Path(__file__).resolve().parents[1] / "src" / "add4rsc" / "models"
 
 LIMITS = """\
@@ -25,11 +25,12 @@ LIMITS = """\
   other kinds are outside of what it was tested on; how it fares on ICBHI's stethoscopes stands above.
 - It was tested on annotated events and cycles, 3 s of each at most. A recording without annotation is first divided
   into breaths, which has its own errors (`docs/segmenter.md`).
-- Noise costs it less than a network trained without, and still much (`docs/robustness.md`). That a teacher is worth
-  having was seen on the first test under noise, with seven classes: its figures are of a test that had a say.
+- Noise costs it less than a network trained without, and still much (`docs/robustness.md`). Validation patients could
+  not tell whether it should have the ADD layer's filters; the first test under noise did, so that its figures are of a
+  test that has chosen between two.
 - Its words mean "sounds like": crackle (fine or coarse), wheeze (also rhonchi and stridor), both. None is a diagnosis.
-- The same validation patients chose the epoch and calibrated the probabilities, and its teachers had learnt from those
-  of SPRSound, so that probabilities may be a little too sure; those of SPRSound alone calibrated them.
+- The same validation patients chose the epoch and calibrated the probabilities, so that these may be a little too sure;
+  those of SPRSound alone calibrated them.
 - Poor recordings (speech, crying, friction, clipping) are given a class like all others. Look at their flags first."""
 
 
@@ -53,9 +54,7 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard
         "training patients of a quarter of ICBHI 2017 (Rocha et al., Physiol. Meas. 40:035001), task "
         f"`{notes['task']}`, split `{notes['split']}`: no patient is in two subsets. Seeds {notes['seed']}, epochs "
         f"{notes['epoch']} ({notes['selection']}), commit `{notes['commit']}`. Start from EfficientAT's mn04 "
-        "(AudioSet, MIT licence). Half of the loss is how far the answers for a noisy event are from those of a "
-        "teacher for the event as it is (`docs/training.md`): of five networks of seven classes, trained without "
-        "noise, the one that had not heard the patient. Cycles of ICBHI have their labels alone.",
+        "(AudioSet, MIT licence).",
         "",
         "| subset | events | patients | " + " | ".join(description.classes) + " |",
         "|" + "---|" * (3 + len(description.classes)),
@@ -90,13 +89,12 @@ def card(report: ExportReport, run: dict[str, Any], other: dict[str, Any], heard
         "## Making it again",
         "",
         "```sh",
-        "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only sprsound-folds/plain,joint/taught "
-        "--out RUNS",
-        "add4rsc robustness RUNS/joint/taught --data-folder SPRSOUND --noise-folder NOISE --corruptions recorded "
-        "--snr 20,10,0,-5 --noise-seeds 1 --noise-band recording -o HEARD/joint/taught",
+        "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only joint/plain --out RUNS",
+        "add4rsc robustness RUNS/joint/plain --data-folder SPRSOUND --noise-folder NOISE --corruptions recorded "
+        "--snr 20,10,0,-5 --noise-seeds 1 --noise-band recording -o HEARD/joint/plain",
         "python results/collect_experiments.py RUNS --sprsound SPRSOUND --icbhi ICBHI --robustness HEARD",
-        "add4rsc test RUNS/joint/taught --data-folder ICBHI --ensemble -o OTHER",
-        f"python results/make_default_model.py RUNS/joint/taught SPRSOUND OTHER {HEARD}",
+        "add4rsc test RUNS/joint/plain --data-folder ICBHI --ensemble -o OTHER",
+        f"python results/make_default_model.py RUNS/joint/plain SPRSOUND OTHER {HEARD}",
         "```",
         "",
         f"Exported logits differ from the networks' by at most {report.largest_difference:.0e} of the largest, over "
