@@ -133,10 +133,10 @@ def denoising_difference() -> str:
 
 
 TEACHERS = {
-    FOLDS: "A. no noise, all bands, 6 epochs; each of five seeds holds back another fifth of the patients",
-    "fine_tuning-mn04-untaught": "B. noise in 70 % of the cycles, all bands, 6 epochs",
+    FOLDS: "A: no noise, all bands, 6 epochs; each of five seeds holds back another fifth of the patients",
+    "fine_tuning-mn04-untaught": "B: noise in 70 % of the cycles, all bands, 6 epochs",
     TAUGHT: "B with a teacher: the network of A that had not heard the patient",
-    MAIN: "C. noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
+    MAIN: "C: noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
     "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
 }
 """Folder of a result -> how its networks were trained, and by whom they were taught."""
@@ -152,8 +152,7 @@ def teachers() -> str:
             lines.append(f"| {title} | {len(measured)} | {' | '.join(_heard_at_all(measured))} |")
         if (place / "ensemble").exists():
             cells = _heard_at_all([place / "ensemble"])
-            short = title.partition(". ")[0].partition(":")[0]
-            lines.append(f"| {short}: ensemble | {len(measured)} | {' | '.join(cells)} |")
+            lines.append(f"| {title.partition(':')[0]}: ensemble | {len(measured)} | {' | '.join(cells)} |")
     rows = rows_of(EVENTS / TAUGHT / "robustness" / "against-untaught.csv")
     cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
     common = len(_seeds(EVENTS / "fine_tuning-mn04-untaught" / "robustness"))

@@ -84,7 +84,7 @@ IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
 RECIPE = "recipe.json"
-OF_A_RUN = (RECIPE, "run.json", "history.csv")
+OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"

@@ -1,4 +1,4 @@
-"""What a trained run says of the cycles that another one learns from (`AbstractTaughtMethod`)."""
+"""What a trained run says of the cycles that another one learns from (`TaughtOptions`)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,16 +12,17 @@ from numpy import ndarray
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run, seed_folders
-from add4rsc.engine.subsets import TrainingData
+from add4rsc.engine.subsets import TrainingData, own_split
 from add4rsc.engine.testing import coarser_task, predict_cycles
 from add4rsc.engine.windows import split_cycles
 from add4rsc.errors import RecipeError, SplitError
 from add4rsc.methods import methods
-from add4rsc.methods._base import AbstractTaughtMethod, read_options
+from add4rsc.methods._base import read_options
+from add4rsc.methods._teaching import TaughtOptions
 from add4rsc.metrics.coarsening import merge_probabilities
-from add4rsc.protocol.split import Split, make_split
+from add4rsc.protocol.split import Split
 from add4rsc.recipe import Recipe
-from add4rsc.terms import RespiratoryCycle
+from add4rsc.terms import RespiratoryCycle, Task
 
 
 def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[AbstractDataset]) -> TrainingData:
@@ -60,18 +61,17 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
     members = load_ensemble(folder).members if len(seed_folders(folder)) > 1 else (load_run(folder),)
     learnt = [_learnt_recordings(member, corpora) for member in members]
     _check_test(folder, learnt, split)
-    known = _known_cycles(members[0], cycles, corpora)
+    known, merging = _known_cycles(members[0], cycles, corpora), _merging(members[0], data.classes)
     found = _mean_answers(members, learnt, [cycles[index] for index in known])
     answers = np.eye(len(data.classes))[data.train.labels]
-    answers[known] = _in_classes(members[0], found, data.classes)
+    answers[known] = found if merging is None else merge_probabilities(found, *merging)
     return replace(data, train=replace(data.train, answers=torch.from_numpy(answers).float()))
 
 
 def _teacher_of(recipe: Recipe) -> Path | None:
     """The folder that the method's options name."""
-    method = methods.get(recipe.method)
-    named = method.teacher(read_options(method, recipe.options)) if issubclass(method, AbstractTaughtMethod) else None
-    return None if named is None else Path(named)
+    options = read_options(methods.get(recipe.method), recipe.options)
+    return Path(options.teacher) if isinstance(options, TaughtOptions) and options.teacher is not None else None
 
 
 def _known_cycles(
@@ -97,23 +97,21 @@ def _corpora_of(recipe: Recipe) -> tuple[str, ...]:
     return (recipe.dataset or "", *recipe.more_corpora)
 
 
-def _in_classes(
-    member: TrainedRun, probabilities: Float[ndarray, "cycle fine"], classes: tuple[str, ...]
-) -> Float[ndarray, "cycle class"]:
-    """Probabilities of these classes, which may be coarser than the network's own.
+def _merging(member: TrainedRun, classes: tuple[str, ...]) -> tuple[Task, Task] | None:
+    """The network's task and the coarser one with these classes; None if they are its own.
 
     Raises:
         RecipeError: if the network does not answer them.
     """
     if member.classes == classes:
-        return probabilities
+        return None
     tasks = coarser_task(member, classes)
     if tasks is None:
         raise RecipeError(
             f"{member.folder} tells apart {', '.join(member.classes)}; this run {', '.join(classes)}. "
             "Name a teacher of the same or a finer task with --set options.teacher=RUN."
         )
-    return merge_probabilities(probabilities, *tasks)
+    return tasks
 
 
 def _learnt_recordings(member: TrainedRun, corpora: Sequence[AbstractDataset]) -> frozenset[Path]:
@@ -124,14 +122,8 @@ def _learnt_recordings(member: TrainedRun, corpora: Sequence[AbstractDataset]) -
 def _learnt_of(recipe: Recipe, corpus: AbstractDataset) -> Iterator[Path]:
     if corpus.name not in _corpora_of(recipe):
         return
-    name = recipe.split if corpus.name == recipe.dataset else None
-    split = make_split(
-        corpus,
-        corpus.tasks[recipe.task or ""],
-        name or corpus.split_names[0],
-        validation_share=recipe.validation_share,
-        validation_seed=recipe.validation_seed,
-    )
+    name = recipe.split if corpus.name == recipe.dataset else corpus.split_names[0]
+    split = own_split(recipe.model_copy(update={"split": name}), corpus)
     yield from (cycle.recording.path for cycle in split.train)
 
 

@@ -118,15 +118,6 @@ class AbstractPreparedMethod(AbstractMethod):
         """
 
 
-class AbstractTaughtMethod(AbstractMethod):
-    """A method that may learn from what trained networks say of its training cycles (`Batch.answers`)."""
-
-    @classmethod
-    @abc.abstractmethod
-    def teacher(cls, options: Any) -> str | None:
-        """The run folder whose networks teach; None if none do. `options` is an instance of its `Options`."""
-
-
 class AbstractInformedMethod(AbstractMethod):
     """A method whose predictions may draw on what is known of the recordings, beside their sound."""
 

@@ -11,7 +11,10 @@ SMALLEST_ANSWER = 1e-7
 
 
 class TaughtOptions(Settings):
-    """Settings of a method that learns a teacher's answers beside the labels: distillation (Hinton et al. 2015)."""
+    """Settings of a method that learns a teacher's answers beside the labels: distillation (Hinton et al. 2015).
+
+    A method whose `Options` are of this kind finds them in `Batch.answers`.
+    """
 
     teacher: str | None = None
     """A run folder, of one or several seeds, whose answers for each cycle as it is are learnt (arXiv:1503.02531)."""

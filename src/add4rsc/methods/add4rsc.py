@@ -19,7 +19,7 @@ from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.errors import RecipeError
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import (
-    AbstractTaughtMethod,
+    AbstractMethod,
     Batch,
     Losses,
     both_views,
@@ -35,7 +35,7 @@ from add4rsc.terms import Paper
 
 
 @methods.register("add4rsc")
-class Add4Rsc(AbstractTaughtMethod):
+class Add4Rsc(AbstractMethod):
     """ADD layer, backbone, linear head; L = beta L_BD + (1 - beta) L_CE."""
 
     paper: ClassVar[Paper] = Paper(
@@ -104,11 +104,6 @@ class Add4Rsc(AbstractTaughtMethod):
     def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options) -> "Add4Rsc":
         """Build the method around a backbone."""
         return cls(backbone, n_mels, n_classes, options)
-
-    @classmethod
-    def teacher(cls, options: Options) -> str | None:
-        """The run folder that teaches."""
-        return options.teacher
 
     def denoise(self, log_mel: Float[Tensor, "batch time mel"]) -> DenoisedFeatures:
         """What the ADD layer makes of log-mel frames."""

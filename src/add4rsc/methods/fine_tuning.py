@@ -12,7 +12,7 @@ from add4rsc.augment.spectrogram import SpectrogramAugmentation
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import (
-    AbstractTaughtMethod,
+    AbstractMethod,
     Batch,
     Losses,
     both_views,
@@ -27,7 +27,7 @@ from add4rsc.terms import Paper
 
 
 @methods.register("fine_tuning")
-class FineTuning(AbstractTaughtMethod):
+class FineTuning(AbstractMethod):
     """A backbone and one linear layer, all of it trained by cross-entropy, and by a teacher if there is one."""
 
     paper: ClassVar[Paper] = PATCH_MIX_PAPER
@@ -56,11 +56,6 @@ class FineTuning(AbstractTaughtMethod):
     def create(cls, backbone: AbstractBackbone, n_mels: int, n_classes: int, options: Options) -> "FineTuning":
         """Build the method around a backbone."""
         return cls(backbone, n_classes, options)
-
-    @classmethod
-    def teacher(cls, options: Options) -> str | None:
-        """The run folder that teaches."""
-        return options.teacher
 
     def forward(self, log_mel: Float[Tensor, "batch time mel"]) -> Float[Tensor, "batch class"]:
         """Logits of every class."""
