@@ -137,7 +137,10 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain"),
-        Experiment("sprsound-taught", "alone", MN04, FOLDS | NOISY, SCREENED),
+        Experiment("sprsound-taught", "alone", MN04, FOLDS | NOISY, CLAIMED),
+        Experiment(
+            "sprsound-taught", "in-folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain", in_folds=True
+        ),
         Experiment("sprsound-taught", "same", PLAIN, SPRSOUND | NOISY, (1,), teacher="sprsound-noisy/plain"),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
