@@ -7,7 +7,9 @@ for what was heard through a rule of `add4rsc robustness --enhance`. Networks th
 answer task 1-2, with their classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2.
 With the folder of ICBHI, networks of either corpus are tested on the other too, by the four classes that both have.
 Folders named -weighed have the weight of the normal class that was found on each seed's validation patients, or, where
-the seeds are the folds of a cross-validation, on all of them together. Nothing is chosen on a test.
+the seeds are the folds of a cross-validation, on all of them together; so do the judges of whole recordings, and those
+that see each event together with the others of its recording, in folders named -in-context. Nothing is chosen on a
+test.
 """
 
 import argparse
@@ -17,20 +19,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from collect import summarise, write_scored
 from experiments import Corpus, list_experiments
-from jaxtyping import Float
-from numpy import ndarray
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
+from add4rsc.engine.context import ContextJudge, read_validation
 from add4rsc.engine.decision import OFFSET, best_offset, match_share, shift_normal
 from add4rsc.engine.loading import load_run
-from add4rsc.engine.recordings import predict_recordings
+from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
@@ -42,6 +43,7 @@ from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
+TAUGHT_IN_FOLDS = "sprsound-taught/in-folds"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -54,6 +56,7 @@ NAMES = {
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
+    TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
     UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
@@ -73,7 +76,7 @@ TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
 """What is tested on the corpus that it was not trained on."""
 ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
 """What is tried on the ICBHI subset alone."""
-WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT)
+WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT, TAUGHT_IN_FOLDS)
 """What is tested on everything: events of all tests, and recordings."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
@@ -84,6 +87,8 @@ IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
 RECIPE = "recipe.json"
+WEIGHED, IN_CONTEXT = "-weighed", "-in-context"
+"""Ends of the names of what was found on validation patients beside the network."""
 OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
@@ -101,42 +106,50 @@ def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
     """Predictions with the weight of the normal class that serves the validation patients best."""
     labels, probabilities = ([getattr(each, name) for each in of_validation] for name in ("labels", "probabilities"))
     offset = best_offset(np.concatenate(labels), np.concatenate(probabilities))
-    found = with_probabilities(of_test, shift_normal(of_test.probabilities, offset))
+    found = of_test.answered(shift_normal(of_test.probabilities, offset))
     return Predictions(found.table.assign(**{OFFSET: f"{offset:.3f}"}), found.classes)
 
 
-def with_probabilities(table: Predictions, probabilities: Float[ndarray, "cycle class"]) -> Predictions:
-    """A table with other probabilities, and the decisions that follow from them."""
-    columns: dict[str, Any] = {f"p_{name}": probabilities[:, index] for index, name in enumerate(table.classes)}
-    columns["decision"] = np.array(table.classes)[probabilities.argmax(axis=1)]
-    return Predictions(table.table.assign(**columns), table.classes)
+def collect_events(run: Path, name: str, corpus: Path) -> None:
+    """Tasks of events; on the inter-patient test beside them with a weight of the normal class.
 
-
-def collect_events(run: Path, name: str, corpus: Path, tests: tuple[str, ...]) -> None:
-    """Tasks of events on some tests; on the inter-patient one beside them with a weight of the normal class."""
-    finished = finished_seeds(run)
+    What is tested on everything is also judged in context.
+    """
+    finished, path = finished_seeds(run), "/".join(run.parts[-2:])
+    tests = ("inter", "intra", "union") if path in WHOLE else ("inter",)
+    of_all = [read_validation(each) for each in finished.values()]
+    judges: dict[int, ContextJudge] = {}
     for seed, folder in finished.items():
-        known = list(finished.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else [folder]
+        validation = of_all if path in IN_FOLDS else [read_validation(folder)]
+        if path in WHOLE:
+            judges[seed] = next(iter(judges.values())) if judges and path in IN_FOLDS else ContextJudge.fit(*validation)
         for test in tests:
-            score_events(folder, known, f"seed-{seed}", name, corpus, test)
+            table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
+            score_events(table, test, name, seed)
+            if path in WHOLE:
+                score_events(judges[seed].judge(table), test, f"{name}{IN_CONTEXT}", seed)
+        score_weighed(read_predictions(folder / "predictions.csv"), validation, name, seed)
         copy_run(folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
     for task in EVENT_TASKS:
         for test in tests:
-            finish(place_of(task, test, name), run)
-        finish(place_of(task, "inter", f"{name}-weighed"), run)
-        drop_tables(place_of(task, "union", name))  # its tables are those of the two other tests
-        drop_tables(place_of(task, "inter", f"{name}-weighed"))
+            finish_all(run, *(place_of(task, test, f"{name}{end}") for end in ("", IN_CONTEXT)))
+        finish_all(run, place_of(task, "inter", f"{name}{WEIGHED}"))
+        drop_tables(place_of(task, "inter", f"{name}{WEIGHED}"))
+        for end in ("", IN_CONTEXT):
+            drop_tables(place_of(task, "union", f"{name}{end}"))  # its tables are those of the two other tests
 
 
-def score_events(folder: Path, known: Sequence[Path], seed: str, name: str, corpus: Path, test: str) -> None:
-    """Both tasks of events of one seed on one test; weighed by the validation patients of the runs in `known`."""
-    table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
+def score_events(table: Predictions, test: str, name: str, seed: int) -> None:
+    """Both tasks of events of one seed on one test."""
     for task in EVENT_TASKS:
-        of_test = read_as(table, task)
-        write_scored(place_of(task, test, name) / seed, of_test)
-        if test == "inter":
-            validation = [read_as(read_predictions(each / "validation.csv"), task) for each in known]
-            write_scored(place_of(task, test, f"{name}-weighed") / seed, weighed(of_test, *validation))
+        write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(table, task))
+
+
+def score_weighed(table: Predictions, validation: Sequence[Predictions], name: str, seed: int) -> None:
+    """Both tasks of one seed on the inter-patient test, with the weight that serves some validation patients best."""
+    for task in EVENT_TASKS:
+        place = place_of(task, "inter", f"{name}{WEIGHED}") / f"seed-{seed}"
+        write_scored(place, weighed(read_as(table, task), *(read_as(each, task) for each in validation)))
 
 
 def place_of(task: str, test: str, name: str) -> Path:
@@ -175,14 +188,17 @@ def tested(folder: Path, corpus: Path, test: str) -> Predictions:
 
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
     """Tasks of whole recordings on the inter-patient test."""
+    finished = finished_seeds(run)
+    tables = {(seed, task): folder / f"judged-{task}.csv" for seed, folder in finished.items() for task in RECORD_TASKS}
+    if not all(path.exists() for path in tables.values()):
+        heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
+        for (seed, task), path in tables.items():
+            fit_on = list(heard.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else [heard[seed]]
+            write_text(path, judge_recordings(heard[seed], task, fit_on).table.to_csv(index=False))
+    for (seed, task), path in tables.items():
+        write_scored(place_of(task, "inter", name) / f"seed-{seed}", read_predictions(path))
     for task in RECORD_TASKS:
-        place = place_of(task, "inter", name)
-        for seed, folder in finished_seeds(run).items():
-            path = folder / f"tested-on-{task}.csv"
-            if not path.exists():
-                write_text(path, predict_recordings(load_run(folder), corpus, task).table.to_csv(index=False))
-            write_scored(place / f"seed-{seed}", read_predictions(path))
-        finish(place, run)
+        finish(place_of(task, "inter", name), run)
 
 
 def collect_probe(run: Path) -> None:
@@ -221,7 +237,7 @@ def collect_matched(run: Path, place: Path) -> None:
         counts = json.loads((folder / "run.json").read_text())["split"]["subsets"]["train"]["cycles_per_class"]
         share = counts[of_test.classes[0]] / sum(counts.values())
         matched = match_share(of_test.probabilities, list(of_test.table["stethoscope"]), share)
-        write_scored(beside / f"seed-{seed}", with_probabilities(of_test, matched))
+        write_scored(beside / f"seed-{seed}", of_test.answered(matched))
     finish(beside, run)
     drop_tables(beside)
 
@@ -253,6 +269,12 @@ def on_common_seeds(first: OfSeeds, second: OfSeeds) -> tuple[OfSeeds, OfSeeds]:
     seeds = [seed for seed in first.of_seed if seed in second.of_seed]
     one, two = (replace(each, of_seed={seed: each.of_seed[seed] for seed in seeds}) for each in (first, second))
     return one, two
+
+
+def finish_all(run: Path, *places: Path) -> None:
+    """The same for those places that there are."""
+    for place in filter(Path.exists, places):
+        finish(place, run)
 
 
 def finish(place: Path, run: Path) -> None:
@@ -335,7 +357,7 @@ def collect_own(runs: Path, sprsound: Path) -> None:
     for path, name in NAMES.items():
         if not finished_seeds(runs / path):
             continue
-        collect_events(runs / path, name, sprsound, ("inter", "intra", "union") if path in WHOLE else ("inter",))
+        collect_events(runs / path, name, sprsound)
         if path in WHOLE:
             collect_recordings(runs / path, name, sprsound)
 

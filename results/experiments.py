@@ -37,6 +37,8 @@ class Experiment:
     """Train on the training patients of the other corpus too."""
     teacher: str = ""
     """GROUP/NAME of the runs whose answers are learnt beside the labels."""
+    start: str = ""
+    """GROUP/NAME of the runs whose networks this training starts from, each from that of its own seed."""
     in_folds: bool = False
     """Every seed holds back other patients to choose its epoch by: together the seeds are a cross-validation."""
 
@@ -49,7 +51,8 @@ class Experiment:
         """What one seed changes in the recipe, where all runs are in a folder."""
         folds = {"validation_seed": seed - 1} if self.in_folds else {}
         taught = {"options.teacher": str(out / self.teacher)} if self.teacher else {}
-        return self.changes | folds | taught
+        start = {"start_from": str(out / self.start / f"seed-{seed}")} if self.start else {}
+        return self.changes | folds | taught | start
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,8 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, CLAIMED, "icbhi") for name in ("plain", "fixed")),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in others),
+        Experiment("icbhi-started", "joint", PLAIN, BOXED, (1, 2, 3), "icbhi", start="joint/plain"),
+        Experiment("icbhi-started", "joint-taught", PLAIN, BOXED, (1, 2, 3), "icbhi", start="joint/taught"),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),

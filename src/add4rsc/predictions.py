@@ -46,6 +46,12 @@ class Predictions:
         """Patient id of each cycle, as text."""
         return self.table["patient"].to_numpy(dtype=str)
 
+    def answered(self, probabilities: Float[ndarray, "cycle class"]) -> "Predictions":
+        """The same cycles with other probabilities, and the decisions that follow from them."""
+        columns: dict[str, ndarray] = {f"p_{name}": probabilities[:, at] for at, name in enumerate(self.classes)}
+        columns["decision"] = np.array(self.classes)[probabilities.argmax(axis=1)]
+        return Predictions(self.table.assign(**columns), self.classes)
+
     def constant(self, column: str) -> str:
         """The one value of a column, empty if the column is missing or holds several."""
         values = self.table[column].unique() if column in self.table else []

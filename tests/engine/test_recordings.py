@@ -1,5 +1,7 @@
 """Whole recordings judged by a network of their events."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,11 +13,13 @@ from add4rsc.cli._app import app
 from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
-from add4rsc.engine.recordings import LEAST_PROBABILITY, fit_judge, pool_windows
+from add4rsc.engine import recordings
+from add4rsc.engine.judge import LEAST_PROBABILITY, fit_judge
+from add4rsc.engine.loading import load_run
+from add4rsc.engine.recordings import hear_recordings, judge_recordings, pool_windows, predict_recordings
 from add4rsc.engine.run import RunSettings, train
-from add4rsc.errors import SplitError
+from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
-from add4rsc.metrics.sprsound import sprsound_score
 from add4rsc.recipe import change_recipe
 
 N_TRAINING_PATIENTS = 8
@@ -71,18 +75,6 @@ def test_windows_are_pooled_class_by_class():
     np.testing.assert_allclose(pool_windows(windows), expected)
 
 
-def test_the_judge_weighs_rare_classes_as_much_as_common_ones():
-    draw = np.random.default_rng(1)
-    labels = np.repeat([0, 1], [180, 20])
-    pooled = draw.standard_normal((200, 2)) + 1.5 * labels[:, None]
-    patients = [str(index % 20) for index in range(200)]
-    decisions = fit_judge(pooled, labels, patients).predict(pooled)
-    score = sprsound_score(labels, decisions)
-    assert min(score.sensitivity, score.specificity) > 0.75
-    with pytest.raises(SplitError, match="all of one class"):
-        fit_judge(pooled, np.zeros(200, dtype=int), patients)
-
-
 def test_test_recordings_are_judged_and_poor_quality_is_never_answered(run, corpus, feature_cache):
     done = CliRunner().invoke(app, ["test", str(run), "--data-folder", str(corpus), "--recordings", "task-2-1"])
     assert done.exit_code == 0, done.output
@@ -94,12 +86,44 @@ def test_test_recordings_are_judged_and_poor_quality_is_never_answered(run, corp
     assert set(table["patient"].astype(str)) == {f"9000{N_TRAINING_PATIENTS + each:04d}" for each in (0, 1)}
 
 
+def test_the_judge_is_fitted_on_the_patients_of_every_fold(run, corpus, feature_cache, monkeypatch, shared_home):
+    """Two folds: each recording is heard by the network that held it back."""
+    monkeypatch.setenv("ADD4RSC_HOME", str(shared_home))
+    first = load_run(run)
+    other = replace(first, recipe=first.recipe.model_copy(update={"validation_seed": 1}))
+    heard = [hear_recordings(each, corpus) for each in (first, other)]
+    seen = []
+    monkeypatch.setattr(recordings, "fit_judge", lambda *given: seen.append(given) or fit_judge(*given))
+    judge_recordings(heard[0], "task-2-1", heard)
+    values, labels, patients = seen[0]
+    known = [each for one in heard for each in one.known if each.annotation != "poor_quality"]
+    assert patients == [each.recording.patient_id for each in known]
+    assert {each.recording.patient_id for each in heard[0].known} != {each.recording.patient_id for each in heard[1].known}
+    assert labels.tolist() == [int(each.annotation != "normal") for each in known]
+    assert len(values) == len(known)
+    monkeypatch.undo()
+    monkeypatch.setenv("ADD4RSC_HOME", str(shared_home))
+    both = predict_recordings(first, corpus, "task-2-1", [other])
+    pd.testing.assert_frame_equal(both.table, judge_recordings(heard[0], "task-2-1", heard).table)
+
+
+def test_a_judge_is_not_fitted_on_networks_of_other_classes(run, corpus, feature_cache):
+    heard = hear_recordings(load_run(run), corpus)
+    other = replace(heard, run=replace(heard.run, classes=("normal", "crackle")))
+    with pytest.raises(WrongUsageError, match="other classes or another split"):
+        judge_recordings(heard, "task-2-1", [heard, other])
+
+
 @pytest.mark.parametrize(
     ("extra", "told"),
     [
         (["--recordings", "task-1-2"], "one of events"),
         (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
         (["--recordings", "task-2-1", "--split", "sprsound2022/intra"], "Leave out --split"),
+        (["--recordings", "task-2-1", "--in-context"], "Leave out --split"),
+        (["--in-context", "--normal-share", "0.5"], "both decide what is normal"),
+        (["--fit-on", "."], "Ask for --in-context or --recordings"),
+        (["--in-context", "--fit-on", "."], "no validation patients"),
     ],
 )
 def test_wrong_asks_are_told(run, corpus, feature_cache, extra, told):

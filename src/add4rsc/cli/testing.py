@@ -25,6 +25,18 @@ def predict_and_score(
     recordings: Annotated[
         str, typer.Option(metavar="TASK", help="Judge whole recordings by the network's windows: task-2-1 or task-2-2.")
     ] = "",
+    in_context: Annotated[
+        bool,
+        typer.Option("--in-context", help="Judge every cycle together with the others of its recording."),
+    ] = False,
+    fit_on: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN",
+            help="With --recordings and --in-context: fit the judge on the validation patients of this run too, such "
+            "as another fold; may be repeated.",
+        ),
+    ] = None,
     normal_share: Annotated[
         float | None,
         typer.Option(
@@ -41,6 +53,7 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
+    from add4rsc.engine.context import ContextJudge, read_validation
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
@@ -51,14 +64,21 @@ def predict_and_score(
 
     hidden = GROUPS if without_metadata else tuple(hide or ())
     _check_known(hidden)
-    _check_alone(recordings, split, hidden, normal_share)
+    _check_alone(recordings, split, hidden, normal_share, in_context)
+    others = tuple(fit_on or ())
+    _check_judged(in_context, normal_share, others, recordings)
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
-        predictions, told = predict_recordings(trained, data_folder, recordings), f"-{recordings}"
+        predictions = predict_recordings(trained, data_folder, recordings, [load_run(each) for each in others])
+        told = f"-{recordings}"
     else:
         predictions = predict_test_subset(trained, data_folder, split or None, hidden, normal_share)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
         told += "" if normal_share is None else f"-normal-share-{normal_share:g}"
+        if in_context:
+            known = (*(each.folder for each in trained.members or (trained,)), *others)
+            predictions = ContextJudge.fit(*map(read_validation, known)).judge(predictions)
+            told += "-in-context"
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -70,7 +90,9 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _check_alone(recordings: str, split: str, hidden: Sequence[str], normal_share: float | None) -> None:
+def _check_alone(
+    recordings: str, split: str, hidden: Sequence[str], normal_share: float | None, in_context: bool
+) -> None:
     """Let cycles be judged, and whole recordings by themselves.
 
     Raises:
@@ -78,10 +100,25 @@ def _check_alone(recordings: str, split: str, hidden: Sequence[str], normal_shar
     """
     from add4rsc.errors import WrongUsageError
 
-    if recordings and (split or hidden or normal_share is not None):
+    if recordings and (split or hidden or in_context or normal_share is not None):
         raise WrongUsageError(
-            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide and --normal-share."
+            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide, --in-context and "
+            "--normal-share."
         )
+
+
+def _check_judged(in_context: bool, normal_share: float | None, fit_on: Sequence[Path], recordings: str) -> None:
+    """Let a judge be fitted where there is one, and decide alone.
+
+    Raises:
+        WrongUsageError: if not.
+    """
+    from add4rsc.errors import WrongUsageError
+
+    if in_context and normal_share is not None:
+        raise WrongUsageError("--in-context and --normal-share both decide what is normal. Leave one of them out.")
+    if fit_on and not (in_context or recordings):
+        raise WrongUsageError("--fit-on is for what a judge decides. Ask for --in-context or --recordings TASK.")
 
 
 def _check_known(hidden: Sequence[str]) -> None:

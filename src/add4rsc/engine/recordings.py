@@ -1,15 +1,16 @@
 """Whole recordings judged by a network that was trained on their events.
 
-The network looks at every window of a recording; what it says of them is pooled, and a logistic regression that was
-fitted on the recordings of validation patients decides. No annotation of a tested recording is looked at.
+The network looks at every window of a recording; what it says of them is pooled, and a judge that was fitted on the
+recordings of validation patients decides. No annotation of a tested recording is looked at.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from lightning_fabric import Fabric
 from numpy import ndarray
 
@@ -17,85 +18,130 @@ from add4rsc.datasets._base import AbstractDataset, cycles_for
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
+from add4rsc.engine.judge import fit_judge, judged_probabilities, log_odds
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import predict_probabilities, to_predictions
 from add4rsc.engine.subsets import own_split
 from add4rsc.engine.windows import split_cycles
-from add4rsc.errors import MissingExtraError, SplitError, UnknownNameError, WrongUsageError
-from add4rsc.metrics.sprsound import sprsound_score
+from add4rsc.errors import UnknownNameError, WrongUsageError
 from add4rsc.predictions import Predictions
 from add4rsc.terms import RespiratoryCycle, Subset, Task
-
-if TYPE_CHECKING:
-    from sklearn.pipeline import Pipeline
 
 NOT_JUDGED = "poor_quality"
 """Not answered: the official score counts no recording of poor quality, and takes the answer for an error elsewhere."""
 N_HIGHEST = 3
 """Windows whose mean stands for the most striking part of a recording."""
-STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-"""Candidates for the inverse strength of the regression's penalty."""
-N_FOLDS = 5
-LEAST_PROBABILITY = 1e-4
 
 
-def predict_recordings(run: TrainedRun, data_folder: Path, task_name: str) -> Predictions:
+@dataclass(frozen=True)
+class HeardRecordings:
+    """What a network says of whole recordings: those of its validation patients, and those of the test."""
+
+    run: TrainedRun
+    dataset: AbstractDataset
+    known: Sequence[RespiratoryCycle]
+    of_known: Float[ndarray, "known value"]
+    asked: Sequence[RespiratoryCycle]
+    of_asked: Float[ndarray, "asked value"]
+
+
+def predict_recordings(
+    run: TrainedRun, data_folder: Path, task_name: str, fit_on: Sequence[TrainedRun] = ()
+) -> Predictions:
     """Judge the test recordings of the run's own split.
 
     Args:
         run: a network that was trained on events of the corpus, with validation patients.
         data_folder: of the corpus.
         task_name: a task of whole recordings.
+        fit_on: further networks, of the same classes and split, on whose validation recordings the judge is fitted too,
+            each heard by the one that held it back: the other folds of a cross-validation.
 
     Raises:
         UnknownNameError: if the corpus has no such task.
-        WrongUsageError: if it is none of whole recordings, or the run is of another corpus or without validation.
+        WrongUsageError: if it is none of whole recordings, or a run is of another corpus, split or set of classes, or
+            without validation.
         SplitError: if the recordings of validation patients are of one class, or nobody was held back from all
             members of an ensemble.
         MissingExtraError: if scikit-learn is not installed.
         DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
+    _find_task(open_dataset(data_folder), task_name)
+    heard = hear_recordings(run, data_folder)
+    return judge_recordings(heard, task_name, [heard, *(hear_recordings(each, data_folder) for each in fit_on)])
+
+
+def hear_recordings(run: TrainedRun, data_folder: Path) -> HeardRecordings:
+    """Look at every window of the recordings of the run's validation patients and of its test.
+
+    Raises:
+        WrongUsageError, SplitError, DatasetNotFoundError, AudioError, AnnotationError: see `predict_recordings`.
+    """
     dataset = open_dataset(data_folder)
-    task = _find_task(run, dataset, task_name)
-    known, asked = _divide(run, dataset, task)
+    _check_run(run, dataset)
+    known, asked = _divide(run, dataset)
+    return HeardRecordings(run, dataset, known, _pool(run, known), asked, _pool(run, asked))
+
+
+def judge_recordings(heard: HeardRecordings, task_name: str, fit_on: Sequence[HeardRecordings]) -> Predictions:
+    """Decide on the test recordings by a judge that is fitted on the known ones of some networks.
+
+    Raises:
+        UnknownNameError, WrongUsageError, SplitError, MissingExtraError: see `predict_recordings`.
+    """
+    task, run = _find_task(heard.dataset, task_name), heard.run
+    for each in fit_on:
+        _check_fellow(run, each.run)
+    known = [cycle for each in fit_on for cycle in each.known]
+    counts = [task.class_of[cycle.annotation] != NOT_JUDGED for cycle in known]
+    known, values = list(compress(known, counts)), np.concatenate([each.of_known for each in fit_on])[counts]
     labels = np.array([task.label(each.annotation) for each in known], dtype=np.int64)
-    judge = fit_judge(_pool(run, known), labels, [each.recording.patient_id for each in known])
-    probabilities = np.zeros((len(asked), len(task.classes)))
-    probabilities[:, judge.classes_] = judge.predict_proba(_pool(run, asked))
+    judge = fit_judge(values, labels, [each.recording.patient_id for each in known])
+    probabilities = judged_probabilities(judge, heard.of_asked, len(task.classes))
     constants = {"subset": "test", "split": run.recipe.split or "", "selection": run.recipe.selection.value}
-    return to_predictions(asked, probabilities, task, **constants)
+    return to_predictions(heard.asked, probabilities, task, **constants)
 
 
-def _find_task(run: TrainedRun, dataset: AbstractDataset, name: str) -> Task:
+def _find_task(dataset: AbstractDataset, name: str) -> Task:
     if name not in dataset.tasks:
         raise UnknownNameError("task", name, dataset.tasks)
-    if dataset.tasks[name].unit != "recording" or dataset.name != run.recipe.dataset:
+    if dataset.tasks[name].unit != "recording":
         raise WrongUsageError(
-            f"{run.folder} was trained on {run.recipe.dataset}. Judge whole recordings of the same corpus, by a task "
-            f"of recordings; '{name}' of {dataset.name} is one of {dataset.tasks[name].unit}s."
+            f"Judge whole recordings by a task of recordings; '{name}' of {dataset.name} is one of "
+            f"{dataset.tasks[name].unit}s."
         )
-    if run.recipe.validation_share == 0:
-        raise WrongUsageError(f"{run.folder} has no validation patients to fit on. Train with validation_share=0.2.")
-    check_held_back(run)
     return dataset.tasks[name]
 
 
-def _divide(
-    run: TrainedRun, dataset: AbstractDataset, task: Task
-) -> tuple[list[RespiratoryCycle], list[RespiratoryCycle]]:
-    """The recordings of the run's validation patients that are judged, and those of its test."""
+def _check_run(run: TrainedRun, dataset: AbstractDataset) -> None:
+    if dataset.name != run.recipe.dataset:
+        raise WrongUsageError(f"{run.folder} was trained on {run.recipe.dataset}. Judge recordings of the same corpus.")
+    if run.recipe.validation_share == 0:
+        raise WrongUsageError(f"{run.folder} has no validation patients to fit on. Train with validation_share=0.2.")
+    check_held_back(run)
+
+
+def _check_fellow(run: TrainedRun, other: TrainedRun) -> None:
+    """Let a network pass on whose validation patients a judge of another one's answers may be fitted."""
+    if (other.classes, other.recipe.split) != (run.classes, run.recipe.split):
+        raise WrongUsageError(
+            f"{other.folder} has other classes or another split than {run.folder}. Fit on networks of one task and "
+            "split, such as the folds of a cross-validation."
+        )
+
+
+def _divide(run: TrainedRun, dataset: AbstractDataset) -> tuple[list[RespiratoryCycle], list[RespiratoryCycle]]:
+    """The recordings of the run's validation patients, and those of its test."""
     recipe = run.recipe
-    split = own_split(recipe, dataset)
-    patients = {cycle.recording.patient_id for cycle in split.validation}
+    patients = {cycle.recording.patient_id for cycle in own_split(recipe, dataset).validation}
     tested = dataset.published_split(recipe.split or "").members(Subset.TEST)
-    recordings = cycles_for(dataset, task)
+    of_recordings = next(task for task in dataset.tasks.values() if task.unit == "recording")
+    recordings = cycles_for(dataset, of_recordings)
     test = [each for each in recordings if each.recording.recording_id in tested]
     known = [
         each
         for each in recordings
-        if each.recording.patient_id in patients
-        and each.recording.recording_id not in tested
-        and task.class_of[each.annotation] != NOT_JUDGED
+        if each.recording.patient_id in patients and each.recording.recording_id not in tested
     ]
     return known, test
 
@@ -117,36 +163,4 @@ def pool_windows(probabilities: Float[ndarray, "window class"]) -> Float[ndarray
     """
     highest = np.sort(probabilities, axis=0)[::-1]
     values = np.concatenate([probabilities.mean(axis=0), highest[0], highest[:N_HIGHEST].mean(axis=0)])
-    inside = values.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
-    return np.log(inside / (1 - inside))
-
-
-def fit_judge(
-    pooled: Float[ndarray, "recording value"], labels: Int[ndarray, " recording"], patients: Sequence[str]
-) -> "Pipeline":
-    """A logistic regression in which classes weigh the same; folds of patients find the strength of its penalty.
-
-    Raises:
-        MissingExtraError: if scikit-learn is not installed.
-        SplitError: if all recordings are of one class.
-    """
-    try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-    except ImportError as error:
-        raise MissingExtraError("Judging whole recordings", "train") from error
-    if len(np.unique(labels)) < 2:
-        raise SplitError("The recordings of validation patients are all of one class. Train with validation_seed=1.")
-    folds = StratifiedGroupKFold(min(N_FOLDS, len(set(patients))), shuffle=True, random_state=0)
-
-    def candidate(strength: float) -> "Pipeline":
-        regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=2000)
-        return make_pipeline(StandardScaler(), regression)
-
-    def quality(strength: float) -> float:
-        decisions = cross_val_predict(candidate(strength), pooled, labels, groups=patients, cv=folds)
-        return sprsound_score(labels, np.asarray(decisions)).score
-
-    return candidate(max(STRENGTHS, key=quality)).fit(pooled, labels)
+    return log_odds(values)

@@ -1,0 +1,81 @@
+"""A judge: a logistic regression that weighs what networks have said once more, of patients who were held back.
+
+It hears nothing itself. It is fitted on log odds of patients that the networks have not learnt from, and decides of a
+whole recording by its windows (`recordings`), or of a cycle by the others around it (`context`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from add4rsc.errors import MissingExtraError, SplitError
+from add4rsc.metrics.sprsound import sprsound_score
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Candidates for the inverse strength of the regression's penalty."""
+N_FOLDS = 5
+LEAST_PROBABILITY = 1e-4
+
+
+def log_odds(probabilities: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+    """Logarithms of p / (1 - p), of probabilities that are kept off 0 and 1."""
+    inside = probabilities.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return np.log(inside / (1 - inside))
+
+
+def fit_judge(
+    values: Float[ndarray, "item value"], labels: Int[ndarray, " item"], patients: Sequence[str]
+) -> "Pipeline":
+    """A regression for which the normal items weigh as much as all others together; patients find its penalty.
+
+    Those are the weights of the score: a mean of the normal items that are right and of the others that are, whatever
+    their classes.
+
+    Args:
+        values: of recordings or cycles of held-back patients.
+        labels: class indices; 0 is normal.
+        patients: whose each item is.
+
+    Raises:
+        MissingExtraError: if scikit-learn is not installed.
+        SplitError: if all items are of one class, or no item is normal.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+    except ImportError as error:
+        raise MissingExtraError("Judging recordings, or cycles by the others around them,", "train") from error
+    classes, share = np.unique(labels), (labels == 0).mean()
+    if not 0 < share < 1:
+        raise SplitError(
+            "Of the validation patients all is of one class, or nothing is normal. Train with validation_seed=1."
+        )
+    weights = {int(label): 1 / (share if label == 0 else 1 - share) for label in classes}
+    folds = StratifiedGroupKFold(min(N_FOLDS, len(set(patients))), shuffle=True, random_state=0)
+
+    def candidate(strength: float) -> "Pipeline":
+        regression = LogisticRegression(C=strength, class_weight=weights, max_iter=2000)
+        return make_pipeline(StandardScaler(), regression)
+
+    def quality(strength: float) -> float:
+        decisions = cross_val_predict(candidate(strength), values, labels, groups=patients, cv=folds)
+        return sprsound_score(labels, np.asarray(decisions)).score
+
+    return candidate(max(STRENGTHS, key=quality)).fit(values, labels)
+
+
+def judged_probabilities(
+    judge: "Pipeline", values: Float[ndarray, "item value"], n_classes: int
+) -> Float[ndarray, "item class"]:
+    """Probabilities of all classes; those that the judge has not met have 0."""
+    probabilities = np.zeros((len(values), n_classes))
+    probabilities[:, judge.classes_] = judge.predict_proba(values)
+    return probabilities
