@@ -9,6 +9,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
+
 from add4rsc.metrics.ranking import area_under_roc
 from add4rsc.predictions import Predictions, read_predictions
 
@@ -33,6 +35,7 @@ FORMS = {
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
     "fine_tuning-mn04-below-2000-noisy": "no layer, bands below 2 kHz",
+    "fine_tuning-mn04-started-jointly": "no layer, started from a network of both corpora (the teacher's pupils below)",
     "fine_tuning-mn04-below-2000-coloured-noisy": "no layer, bands below 2 kHz, each cycle through another response",
 }
 """Folder of a result -> what stands in front of the network."""
@@ -41,6 +44,11 @@ RULES = ("-wiener", "-spectral-subtraction")
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 """Of noise, in dB; None is without."""
 MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
+TAUGHT_IN_FOLDS, TAUGHT_ADD = f"{TAUGHT}-in-folds", "add4rsc-mn04-taught"
+IN_FOLDS = {FOLDS: "as recorded", TAUGHT_IN_FOLDS: "among noise, taught"}
+"""Results whose seeds are the folds of a cross-validation -> how they were trained."""
+IN_CONTEXT = "-in-context"
+"""End of the name of what is judged with the other events of its recording."""
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
     "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
@@ -136,6 +144,8 @@ TEACHERS = {
     FOLDS: "A: no noise, all bands, 6 epochs; each of five seeds holds back another fifth of the patients",
     "fine_tuning-mn04-untaught": "B: noise in 70 % of the cycles, all bands, 6 epochs",
     TAUGHT: "B with a teacher: the network of A that had not heard the patient",
+    TAUGHT_IN_FOLDS: "B with this teacher, in five folds: each seed holds back another fifth of the patients",
+    TAUGHT_ADD: "B with this teacher and the ADD layer, `fixed`",
     MAIN: "C: noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
     "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
 }
@@ -152,12 +162,24 @@ def teachers() -> str:
             lines.append(f"| {title} | {len(measured)} | {' | '.join(_heard_at_all(measured))} |")
         if (place / "ensemble").exists():
             cells = _heard_at_all([place / "ensemble"])
-            lines.append(f"| {title.partition(':')[0]}: ensemble | {len(measured)} | {' | '.join(cells)} |")
-    rows = rows_of(EVENTS / TAUGHT / "robustness" / "against-untaught.csv")
-    cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
-    common = len(_seeds(EVENTS / "fine_tuning-mn04-untaught" / "robustness"))
-    lines.append(f"| B with a teacher, minus B | {common} | {' | '.join(cells)} |")
+            lines.append(f"| {_short(title)}: ensemble | {len(measured)} | {' | '.join(cells)} |")
+    differences = {
+        "B with a teacher, minus B": (TAUGHT, "fine_tuning-mn04-untaught", "against-untaught.csv"),
+        "B with a teacher and the ADD layer, minus B with a teacher": (TAUGHT_ADD, TAUGHT, "against-no-layer.csv"),
+    }
+    for title, (other, base, file) in differences.items():
+        if (EVENTS / other / "robustness" / file).exists():
+            rows = rows_of(EVENTS / other / "robustness" / file)
+            cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
+            common = min(len(_seeds(EVENTS / each / "robustness")) for each in (other, base))
+            lines.append(f"| {title} | {common} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _short(title: str) -> str:
+    """A title of `TEACHERS` up to its explanation; whole where two would be the same."""
+    start = title.partition(":")[0]
+    return start if sum(each.partition(":")[0] == start for each in TEACHERS.values()) == 1 else title
 
 
 def cell_of(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
@@ -237,7 +259,11 @@ ELSEWHERE = {
 
 def transfer() -> str:
     """Networks of one corpus, and of both, on the tests of both."""
-    lines = ["| test | trained on | seeds | Sp | Se | Score | ensemble (95 % over patients) |", "|" + "---|" * 7]
+    lines = [
+        "| test | trained on | seeds | Sp | Se | Score | ensemble (95 % over patients) "
+        "| Score, shares matched | its ensemble |",
+        "|" + "---|" * 9,
+    ]
     corpora = {"official": (ICBHI.parent, "ICBHI subset"), "inter": (SPRSOUND / "cycle-4", "SPRSound, inter")}
     for path, title in ELSEWHERE.items():
         root, test = corpora[path.partition("/")[0].partition("-")[0]]
@@ -246,8 +272,18 @@ def transfer() -> str:
             continue
         ensemble = json.loads((root / path / "ensemble" / "summary.json").read_text())
         cells = [*_three_scores(seeds), with_interval(ensemble["score"], ensemble["intervals"]["score"])]
+        cells += _matched(root / f"{path}-matched")
         lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _matched(place: Path) -> list[str]:
+    """Score with shares matched, of the seeds and of their ensemble; nothing where there is no such result."""
+    seeds = _summaries(place)
+    if not seeds:
+        return ["-", "-"]
+    ensemble = json.loads((place / "ensemble" / "summary.json").read_text())
+    return [_three_scores(seeds)[-1], with_interval(ensemble["score"], ensemble["intervals"]["score"])]
 
 
 def _summaries(place: Path) -> list[dict[str, Any]]:
@@ -288,8 +324,8 @@ def sprsound_tasks(name: str = FOLDS) -> str:
     """Official Score of every task and test: means of seeds, and their ensemble."""
     lines = [
         "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP "
-        "| mean, weighed | published |",
-        "|" + "---|" * 8,
+        "| mean, weighed | mean, in context | ensemble, in context | published |",
+        "|" + "---|" * 10,
     ]
     for task, (title, system) in TASKS.items():
         for test in ("inter", "intra", "union"):
@@ -306,9 +342,38 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                 with_interval(ensemble["score"], ensemble["interval"]),
                 f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
                 _mean_score(place.with_name(f"{name}-weighed")),
+                _mean_score(place.with_name(f"{name}{IN_CONTEXT}")),
+                _ensemble_score(place.with_name(f"{name}{IN_CONTEXT}")),
                 _published(system, task, test),
             ]
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def cross_validation() -> str:
+    """Official Score on the training patients, each heard by the network that held them back, and on two tests."""
+    lines = ["| networks | task | training patients, held back | intra | inter |", "|" + "---|" * 5]
+    for name, title in IN_FOLDS.items():
+        for end, told in (("", "alone"), (IN_CONTEXT, "in context")):
+            for task in ("task-1-1", "task-1-2"):
+                place = SPRSOUND / task / "training-patients-held-back" / f"{name}{end}"
+                tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
+                cells = [f"{title}, {told}", TASKS[task][0], _with_both(_official(place)), *tests]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def easy_normals() -> str:
+    """How many normal events are right where nothing in the recording is adventitious, and where something is."""
+    lines = ["| events of | in recordings without adventitious events | in the others |", "|---|---|---|"]
+    places = {"training patients, held back": EVENTS.parent / "training-patients-held-back" / TAUGHT_IN_FOLDS}
+    places |= {test: EVENTS.parent / test / TAUGHT_IN_FOLDS / "ensemble" for test in ("intra", "inter")}
+    for title, place in places.items():
+        found = read_predictions(place / "predictions.csv")
+        is_normal, recordings = found.labels == 0, found.table["recording"].to_numpy(dtype=str)
+        mixed = np.isin(recordings, recordings[~is_normal])
+        shares = ((found.decisions[rows] == 0).mean() for rows in (is_normal & ~mixed, is_normal & mixed))
+        lines.append(f"| {title} | {' | '.join(percent(float(share)) for share in shares)} |")
     return "\n".join(lines)
 
 
@@ -342,6 +407,19 @@ def _mean_score(place: Path) -> str:
     """Mean of the seeds' official Scores; nothing where there is no such result."""
     values = [_official(folder)["score"] for folder in _seeds(place)]
     return percent(mean(values)) if values else "-"
+
+
+def _ensemble_score(place: Path) -> str:
+    """Official Score of the ensemble with its interval; nothing where there is no such result."""
+    if not (place / "ensemble").exists():
+        return "-"
+    found = _official(place / "ensemble")
+    return with_interval(found["score"], found["interval"])
+
+
+def _with_both(found: dict[str, Any]) -> str:
+    """A Score, and the sensitivity and specificity that it is made of."""
+    return f"{percent(found['score'])} (SE {percent(found['sensitivity'])}, SP {percent(found['specificity'])})"
 
 
 def _official(folder: Path) -> dict[str, Any]:
@@ -417,6 +495,9 @@ TABLES = {
     "hard-patients": hard_patients,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
+    "sprsound-tasks-taught-in-folds": partial(sprsound_tasks, TAUGHT_IN_FOLDS),
+    "cross-validation": cross_validation,
+    "easy-normals": easy_normals,
     "stethoscope-auc": stethoscope_auc,
     "probes": probes,
 }

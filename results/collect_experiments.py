@@ -43,7 +43,7 @@ from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
-TAUGHT_IN_FOLDS = "sprsound-taught/in-folds"
+TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -57,6 +57,7 @@ NAMES = {
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
+    TAUGHT_ADD: "add4rsc-mn04-taught",
     UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
     "sprsound-twins/plain": "fine_tuning-mn04-twins",
@@ -74,7 +75,11 @@ JOINT = {
 TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)
 TO_SPRSOUND = {"icbhi-noisy/plain": "fine_tuning-mn04-noisy"}
 """What is tested on the corpus that it was not trained on."""
-ON_ICBHI = {"below-2000": "fine_tuning-mn04-below-2000-noisy", "coloured": "fine_tuning-mn04-below-2000-coloured-noisy"}
+ON_ICBHI = {
+    "below-2000": "fine_tuning-mn04-below-2000-noisy",
+    "coloured": "fine_tuning-mn04-below-2000-coloured-noisy",
+    "joint-taught": "fine_tuning-mn04-started-jointly",
+}
 """What is tried on the ICBHI subset alone."""
 WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT, TAUGHT_IN_FOLDS)
 """What is tested on everything: events of all tests, and recordings."""
@@ -89,6 +94,8 @@ AGAINST_PLAIN = "against-plain.json"
 RECIPE = "recipe.json"
 WEIGHED, IN_CONTEXT = "-weighed", "-in-context"
 """Ends of the names of what was found on validation patients beside the network."""
+CROSS_VALIDATION = "training-patients-held-back"
+"""In place of a test: the training patients, where the seeds are the folds of a cross-validation."""
 OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
 COMMAND = (
@@ -137,6 +144,23 @@ def collect_events(run: Path, name: str, corpus: Path) -> None:
         drop_tables(place_of(task, "inter", f"{name}{WEIGHED}"))
         for end in ("", IN_CONTEXT):
             drop_tables(place_of(task, "union", f"{name}{end}"))  # its tables are those of the two other tests
+
+
+def collect_cross_validation(run: Path, name: str) -> None:
+    """Both tasks of events on the training patients, each of whom is heard by the one network that held them back.
+
+    In context, the judge of each network's patients is fitted on those of the others.
+    """
+    held_back = [read_validation(each) for each in finished_seeds(run).values()]
+    judged = [ContextJudge.fit(*(other for other in held_back if other is not each)).judge(each) for each in held_back]
+    for end, tables in (("", held_back), (IN_CONTEXT, judged)):
+        together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
+        for task in EVENT_TASKS:
+            place = place_of(task, CROSS_VALIDATION, f"{name}{end}")
+            write_scored(place, read_as(together, task))
+            note_command(place, run)
+            if end or task != EVENT_TASKS[0]:
+                drop_tables(place)
 
 
 def score_events(table: Predictions, test: str, name: str, seed: int) -> None:
@@ -299,10 +323,11 @@ def collect_robustness(measured: Path) -> None:
             copy_measured(folder, place)
             if place.exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
-    taught, untaught = (measured / path for path in (TAUGHT, UNTAUGHT))
-    if taught.exists() and untaught.exists():
-        place = place_of(EVENT_TASKS[0], "inter", NAMES[TAUGHT]) / "robustness"
-        write_text(place / "against-untaught.csv", compare_heard(untaught, taught).to_csv(index=False))
+    for other, base, told in ((TAUGHT, UNTAUGHT, "untaught"), (TAUGHT_ADD, TAUGHT, "no-layer")):
+        if (measured / other).exists() and (measured / base).exists():
+            place = place_of(EVENT_TASKS[0], "inter", NAMES[other]) / "robustness"
+            found = compare_heard(measured / base, measured / other)
+            write_text(place / f"against-{told}.csv", found.to_csv(index=False))
 
 
 def copy_measured(folder: Path, place: Path) -> None:
@@ -360,6 +385,8 @@ def collect_own(runs: Path, sprsound: Path) -> None:
         collect_events(runs / path, name, sprsound)
         if path in WHOLE:
             collect_recordings(runs / path, name, sprsound)
+        if path in WHOLE and path in IN_FOLDS:
+            collect_cross_validation(runs / path, name)
 
 
 def collect_across(runs: Path, sprsound: Path, icbhi: Path | None) -> None:

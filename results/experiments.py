@@ -71,7 +71,7 @@ class Form:
 HEADS = {"n_heads": 4}
 BLOCKS = HEADS | {"n_blocks": 4}
 """76 bands divide into 4 blocks of 19."""
-PLAIN, MN04 = "fine_tuning/mn04-robust", "fine_tuning/mn04-small"
+PLAIN, MN04, ADD_MN04 = "fine_tuning/mn04-robust", "fine_tuning/mn04-small", "add4rsc/mn04-small"
 FORMS = {
     "plain": Form(PLAIN),
     "fixed": Form("add4rsc/mn04-robust", {"preset": "fixed", "add": HEADS}),
@@ -144,14 +144,16 @@ def list_experiments() -> list[Experiment]:
         Experiment(
             "sprsound-taught", "in-folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain", in_folds=True
         ),
+        Experiment(
+            "sprsound-taught", "fixed", ADD_MN04, FOLDS | NOISY | FORMS["fixed"].changes, teacher="sprsound-folds/plain"
+        ),
         Experiment("sprsound-taught", "same", PLAIN, SPRSOUND | NOISY, (1,), teacher="sprsound-noisy/plain"),
         _form("sprsound-clean", "plain", SPRSOUND | CLEAN, SCREENED),
         Experiment("sprsound-twins", "plain", PLAIN, SPRSOUND | TWINS | {"options": {"consistency": 1.0}}, (1,)),
         Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, CLAIMED, "icbhi") for name in ("plain", "fixed")),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in others),
-        Experiment("icbhi-started", "joint", PLAIN, BOXED, (1, 2, 3), "icbhi", start="joint/plain"),
-        Experiment("icbhi-started", "joint-taught", PLAIN, BOXED, (1, 2, 3), "icbhi", start="joint/taught"),
+        Experiment("icbhi-started", "joint-taught", PLAIN, BOXED, (1,), "icbhi", start="joint/taught"),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),
