@@ -94,6 +94,8 @@ AGAINST_PLAIN = "against-plain.json"
 RECIPE = "recipe.json"
 WEIGHED, IN_CONTEXT = "-weighed", "-in-context"
 """Ends of the names of what was found on validation patients beside the network."""
+FROM_FINER = "-from-finer"
+"""End of the name of an answer that is read from that to a task of more classes."""
 CROSS_VALIDATION = "training-patients-held-back"
 """In place of a test: the training patients, where the seeds are the folds of a cross-validation."""
 OF_A_RUN = ("run.json", "history.csv")
@@ -211,18 +213,47 @@ def tested(folder: Path, corpus: Path, test: str) -> Predictions:
 
 
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
-    """Tasks of whole recordings on the inter-patient test."""
+    """Tasks of whole recordings on the inter-patient test; of folds on the training patients too.
+
+    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
+    """
+    finished, in_folds = finished_seeds(run), "/".join(run.parts[-2:]) in IN_FOLDS
+    missing = [folder for folder in finished.values() if not (folder / judged_file(RECORD_TASKS[-1])).exists()]
+    if missing or (in_folds and not (run / judged_file(RECORD_TASKS[-1])).exists()):
+        judge_all(run, corpus, in_folds=in_folds)
+    coarse, fine = RECORD_TASKS
+    for task, told, file in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
+        place = place_of(task, "inter", told)
+        for seed, folder in finished.items():
+            write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / judged_file(file)), task))
+        finish(place, run)
+        if in_folds:
+            held_back = place_of(task, CROSS_VALIDATION, told)
+            write_scored(held_back, read_as(read_predictions(run / judged_file(file)), task))
+            note_command(held_back, run)
+            drop_tables(held_back)
+
+
+def judged_file(task: str) -> str:
+    """Where a run keeps what was decided of whole recordings."""
+    return f"judged-{task}.csv"
+
+
+def judge_all(run: Path, corpus: Path, *, in_folds: bool) -> None:
+    """Judge the test of every seed; of folds also the recordings that each held back, by the judge of the others."""
     finished = finished_seeds(run)
-    tables = {(seed, task): folder / f"judged-{task}.csv" for seed, folder in finished.items() for task in RECORD_TASKS}
-    if not all(path.exists() for path in tables.values()):
-        heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
-        for (seed, task), path in tables.items():
-            fit_on = list(heard.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else [heard[seed]]
-            write_text(path, judge_recordings(heard[seed], task, fit_on).table.to_csv(index=False))
-    for (seed, task), path in tables.items():
-        write_scored(place_of(task, "inter", name) / f"seed-{seed}", read_predictions(path))
+    heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
     for task in RECORD_TASKS:
-        finish(place_of(task, "inter", name), run)
+        held_back = []
+        for seed, each in heard.items():
+            found = judge_recordings(each, task, list(heard.values()) if in_folds else [each])
+            write_text(finished[seed] / judged_file(task), found.table.to_csv(index=False))
+            if in_folds:
+                known = replace(each, asked=each.known, of_asked=each.of_known)
+                others = [other for other in heard.values() if other is not each]
+                held_back.append(judge_recordings(known, task, others).table.assign(subset="validation"))
+        if held_back:
+            write_text(run / judged_file(task), pd.concat(held_back).to_csv(index=False))
 
 
 def collect_probe(run: Path) -> None:

@@ -4,6 +4,7 @@ It hears nothing itself. It is fitted on log odds of patients that the networks 
 whole recording by its windows (`recordings`), or of a cycle by the others around it (`context`).
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,9 @@ def fit_judge(
         return make_pipeline(StandardScaler(), regression)
 
     def quality(strength: float) -> float:
-        decisions = cross_val_predict(candidate(strength), values, labels, groups=patients, cv=folds)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # not in every fold
+            decisions = cross_val_predict(candidate(strength), values, labels, groups=patients, cv=folds)
         return sprsound_score(labels, np.asarray(decisions)).score
 
     return candidate(max(STRENGTHS, key=quality)).fit(values, labels)
