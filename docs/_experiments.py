@@ -58,6 +58,9 @@ TASKS = {
 """Task -> its name, and whose published result stands beside ours."""
 
 
+EVENT_TASKS = ("task-1-1", "task-1-2")
+
+
 def percent(value: float | None) -> str:
     """A share in per cent."""
     return "-" if value is None else f"{100 * value:.1f}"
@@ -327,9 +330,11 @@ def sprsound_tasks(name: str = FOLDS) -> str:
         "| mean, weighed | mean, in context | ensemble, in context | published |",
         "|" + "---|" * 10,
     ]
-    for task, (title, system) in TASKS.items():
+    rows = [(task, name, *told) for task, told in TASKS.items()]
+    rows.insert(3, ("task-2-1", f"{name}-from-finer", "2-1, read from the answer to 2-2", TASKS["task-2-1"][1]))
+    for task, result, title, system in rows:
         for test in ("inter", "intra", "union"):
-            place = SPRSOUND / task / test / name
+            place = SPRSOUND / task / test / result
             if not (place / "ensemble").exists():
                 continue
             seeds = [_official(folder) for folder in _seeds(place)]
@@ -341,9 +346,9 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                 percent(mean(each["average"] for each in seeds)),
                 with_interval(ensemble["score"], ensemble["interval"]),
                 f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
-                _mean_score(place.with_name(f"{name}-weighed")),
-                _mean_score(place.with_name(f"{name}{IN_CONTEXT}")),
-                _ensemble_score(place.with_name(f"{name}{IN_CONTEXT}")),
+                _mean_score(place.with_name(f"{result}-weighed")),
+                _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
+                _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
                 _published(system, task, test),
             ]
             lines.append(f"| {' | '.join(cells)} |")
@@ -353,13 +358,18 @@ def sprsound_tasks(name: str = FOLDS) -> str:
 def cross_validation() -> str:
     """Official Score on the training patients, each heard by the network that held them back, and on two tests."""
     lines = ["| networks | task | training patients, held back | intra | inter |", "|" + "---|" * 5]
+    events = [(end, told, task) for end, told in (("", "alone"), (IN_CONTEXT, "in context")) for task in EVENT_TASKS]
+    recordings = [
+        ("", "whole recordings", "task-2-1"),
+        ("-from-finer", "read from the answer to 2-2", "task-2-1"),
+        ("", "whole recordings", "task-2-2"),
+    ]
     for name, title in IN_FOLDS.items():
-        for end, told in (("", "alone"), (IN_CONTEXT, "in context")):
-            for task in ("task-1-1", "task-1-2"):
-                place = SPRSOUND / task / "training-patients-held-back" / f"{name}{end}"
-                tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
-                cells = [f"{title}, {told}", TASKS[task][0], _with_both(_official(place)), *tests]
-                lines.append(f"| {' | '.join(cells)} |")
+        for end, told, task in (*events, *recordings):
+            place = SPRSOUND / task / "training-patients-held-back" / f"{name}{end}"
+            tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
+            cells = [f"{title}, {told}", TASKS[task][0], _with_both(_official(place)), *tests]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

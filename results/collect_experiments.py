@@ -4,12 +4,10 @@ Usage: python results/collect_experiments.py RUNS --sprsound FOLDER [--icbhi FOL
 
 RUNS is what results/experiments.py wrote; the folder of robustness holds GROUP/NAME/seed-N, and GROUP/NAME-RULE/seed-N
 for what was heard through a rule of `add4rsc robustness --enhance`. Networks that tell seven classes of events apart
-answer task 1-2, with their classes put together task 1-1, and through `add4rsc test --recordings` tasks 2-1 and 2-2.
+answer task 1-2, and with their classes put together task 1-1 (tasks of recordings: collect_folds.py).
 With the folder of ICBHI, networks of either corpus are tested on the other too, by the four classes that both have.
 Folders named -weighed have the weight of the normal class that was found on each seed's validation patients, or, where
-the seeds are the folds of a cross-validation, on all of them together; so do the judges of whole recordings, and those
-that see each event together with the others of its recording, in folders named -in-context. Nothing is chosen on a
-test.
+the seeds are the folds of a cross-validation, on all of them together. Nothing is chosen on a test.
 """
 
 import argparse
@@ -28,10 +26,9 @@ from experiments import Corpus, list_experiments
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.context import ContextJudge, read_validation
+from add4rsc.engine.context import read_validation
 from add4rsc.engine.decision import OFFSET, best_offset, match_share, shift_normal
 from add4rsc.engine.loading import load_run
-from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
@@ -82,7 +79,7 @@ ON_ICBHI = {
 }
 """What is tried on the ICBHI subset alone."""
 WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT, TAUGHT_IN_FOLDS)
-"""What is tested on everything: events of all tests, and recordings."""
+"""What is tested on the events of all tests."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
     "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
@@ -92,14 +89,10 @@ IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
 RECIPE = "recipe.json"
-WEIGHED, IN_CONTEXT = "-weighed", "-in-context"
-"""Ends of the names of what was found on validation patients beside the network."""
-FROM_FINER = "-from-finer"
-"""End of the name of an answer that is read from that to a task of more classes."""
-CROSS_VALIDATION = "training-patients-held-back"
-"""In place of a test: the training patients, where the seeds are the folds of a cross-validation."""
 OF_A_RUN = ("run.json", "history.csv")
-EVENT_TASKS, RECORD_TASKS = ("task-1-2", "task-1-1"), ("task-2-1", "task-2-2")
+EVENT_TASKS = ("task-1-2", "task-1-1")
+TESTS = ("inter", "intra", "union")
+"""Those of the events; every network is tested on the first one."""
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"
     "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --icbhi ICBHI --robustness ROBUSTNESS\n"
@@ -120,49 +113,28 @@ def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
 
 
 def collect_events(run: Path, name: str, corpus: Path) -> None:
-    """Tasks of events; on the inter-patient test beside them with a weight of the normal class.
-
-    What is tested on everything is also judged in context.
-    """
+    """Tasks of events; on the inter-patient test beside them with a weight of the normal class."""
     finished, path = finished_seeds(run), "/".join(run.parts[-2:])
-    tests = ("inter", "intra", "union") if path in WHOLE else ("inter",)
-    of_all = [read_validation(each) for each in finished.values()]
-    judges: dict[int, ContextJudge] = {}
+    tests = TESTS if path in WHOLE else TESTS[:1]
+    held_back = [read_validation(each) for each in finished.values()]
     for seed, folder in finished.items():
-        validation = of_all if path in IN_FOLDS else [read_validation(folder)]
-        if path in WHOLE:
-            judges[seed] = next(iter(judges.values())) if judges and path in IN_FOLDS else ContextJudge.fit(*validation)
         for test in tests:
-            table = read_predictions(folder / "predictions.csv") if test == "inter" else tested(folder, corpus, test)
-            score_events(table, test, name, seed)
-            if path in WHOLE:
-                score_events(judges[seed].judge(table), test, f"{name}{IN_CONTEXT}", seed)
+            score_events(tested(folder, corpus, test), test, name, seed)
+        validation = held_back if path in IN_FOLDS else [read_validation(folder)]
         score_weighed(read_predictions(folder / "predictions.csv"), validation, name, seed)
         copy_run(folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
+    finish_events(run, name, tests)
+    finish_events(run, f"{name}-weighed", TESTS[:1])
+    for task in EVENT_TASKS:
+        drop_tables(place_of(task, "inter", f"{name}-weighed"))
+
+
+def finish_events(run: Path, name: str, tests: Sequence[str]) -> None:
+    """Means over seeds and ensembles of both tasks; the tables of a union are those of the two other tests."""
     for task in EVENT_TASKS:
         for test in tests:
-            finish_all(run, *(place_of(task, test, f"{name}{end}") for end in ("", IN_CONTEXT)))
-        finish_all(run, place_of(task, "inter", f"{name}{WEIGHED}"))
-        drop_tables(place_of(task, "inter", f"{name}{WEIGHED}"))
-        for end in ("", IN_CONTEXT):
-            drop_tables(place_of(task, "union", f"{name}{end}"))  # its tables are those of the two other tests
-
-
-def collect_cross_validation(run: Path, name: str) -> None:
-    """Both tasks of events on the training patients, each of whom is heard by the one network that held them back.
-
-    In context, the judge of each network's patients is fitted on those of the others.
-    """
-    held_back = [read_validation(each) for each in finished_seeds(run).values()]
-    judged = [ContextJudge.fit(*(other for other in held_back if other is not each)).judge(each) for each in held_back]
-    for end, tables in (("", held_back), (IN_CONTEXT, judged)):
-        together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
-        for task in EVENT_TASKS:
-            place = place_of(task, CROSS_VALIDATION, f"{name}{end}")
-            write_scored(place, read_as(together, task))
-            note_command(place, run)
-            if end or task != EVENT_TASKS[0]:
-                drop_tables(place)
+            finish(place_of(task, test, name), run)
+        drop_tables(place_of(task, "union", name))
 
 
 def score_events(table: Predictions, test: str, name: str, seed: int) -> None:
@@ -174,7 +146,7 @@ def score_events(table: Predictions, test: str, name: str, seed: int) -> None:
 def score_weighed(table: Predictions, validation: Sequence[Predictions], name: str, seed: int) -> None:
     """Both tasks of one seed on the inter-patient test, with the weight that serves some validation patients best."""
     for task in EVENT_TASKS:
-        place = place_of(task, "inter", f"{name}{WEIGHED}") / f"seed-{seed}"
+        place = place_of(task, "inter", f"{name}-weighed") / f"seed-{seed}"
         write_scored(place, weighed(read_as(table, task), *(read_as(each, task) for each in validation)))
 
 
@@ -204,56 +176,12 @@ def drop_tables(place: Path) -> None:
 
 
 def tested(folder: Path, corpus: Path, test: str) -> Predictions:
-    """Predictions of another test, of the run's corpus or of the other one, made once."""
-    path = folder / f"tested-on-{test}.csv"
+    """Predictions of the run's own test, or of another one, of its corpus or of the other corpus, made once."""
+    path = folder / ("predictions.csv" if test == "inter" else f"tested-on-{test}.csv")
     if not path.exists():
         split = f"sprsound2022/{test}" if test in ("intra", "union") else None
         write_text(path, predict_test_subset(load_run(folder), corpus, split).table.to_csv(index=False))
     return read_predictions(path)
-
-
-def collect_recordings(run: Path, name: str, corpus: Path) -> None:
-    """Tasks of whole recordings on the inter-patient test; of folds on the training patients too.
-
-    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
-    """
-    finished, in_folds = finished_seeds(run), "/".join(run.parts[-2:]) in IN_FOLDS
-    missing = [folder for folder in finished.values() if not (folder / judged_file(RECORD_TASKS[-1])).exists()]
-    if missing or (in_folds and not (run / judged_file(RECORD_TASKS[-1])).exists()):
-        judge_all(run, corpus, in_folds=in_folds)
-    coarse, fine = RECORD_TASKS
-    for task, told, file in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
-        place = place_of(task, "inter", told)
-        for seed, folder in finished.items():
-            write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / judged_file(file)), task))
-        finish(place, run)
-        if in_folds:
-            held_back = place_of(task, CROSS_VALIDATION, told)
-            write_scored(held_back, read_as(read_predictions(run / judged_file(file)), task))
-            note_command(held_back, run)
-            drop_tables(held_back)
-
-
-def judged_file(task: str) -> str:
-    """Where a run keeps what was decided of whole recordings."""
-    return f"judged-{task}.csv"
-
-
-def judge_all(run: Path, corpus: Path, *, in_folds: bool) -> None:
-    """Judge the test of every seed; of folds also the recordings that each held back, by the judge of the others."""
-    finished = finished_seeds(run)
-    heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
-    for task in RECORD_TASKS:
-        held_back = []
-        for seed, each in heard.items():
-            found = judge_recordings(each, task, list(heard.values()) if in_folds else [each])
-            write_text(finished[seed] / judged_file(task), found.table.to_csv(index=False))
-            if in_folds:
-                known = replace(each, asked=each.known, of_asked=each.of_known)
-                others = [other for other in heard.values() if other is not each]
-                held_back.append(judge_recordings(known, task, others).table.assign(subset="validation"))
-        if held_back:
-            write_text(run / judged_file(task), pd.concat(held_back).to_csv(index=False))
 
 
 def collect_probe(run: Path) -> None:
@@ -324,12 +252,6 @@ def on_common_seeds(first: OfSeeds, second: OfSeeds) -> tuple[OfSeeds, OfSeeds]:
     seeds = [seed for seed in first.of_seed if seed in second.of_seed]
     one, two = (replace(each, of_seed={seed: each.of_seed[seed] for seed in seeds}) for each in (first, second))
     return one, two
-
-
-def finish_all(run: Path, *places: Path) -> None:
-    """The same for those places that there are."""
-    for place in filter(Path.exists, places):
-        finish(place, run)
 
 
 def finish(place: Path, run: Path) -> None:
@@ -414,10 +336,6 @@ def collect_own(runs: Path, sprsound: Path) -> None:
         if not finished_seeds(runs / path):
             continue
         collect_events(runs / path, name, sprsound)
-        if path in WHOLE:
-            collect_recordings(runs / path, name, sprsound)
-        if path in WHOLE and path in IN_FOLDS:
-            collect_cross_validation(runs / path, name)
 
 
 def collect_across(runs: Path, sprsound: Path, icbhi: Path | None) -> None:

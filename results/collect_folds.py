@@ -1,0 +1,137 @@
+"""Bring what is judged once more into this folder: events in context, whole recordings, and all training patients.
+
+Usage: python results/collect_folds.py RUNS --sprsound FOLDER
+
+RUNS is what results/experiments.py wrote. Of networks whose seeds are the folds of a cross-validation, each training
+patient is new to one. What each says of its own is what the judges are fitted on (`add4rsc test --in-context` and
+`--recordings`, with `--fit-on`), and what is scored in folders named training-patients-held-back; there the judge of
+one fold is fitted on the others. Nothing is chosen on a test.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+from collect import write_scored
+from collect_experiments import (
+    EVENT_TASKS,
+    IN_FOLDS,
+    NAMES,
+    TESTS,
+    WHOLE,
+    drop_tables,
+    finish,
+    finish_events,
+    finished_seeds,
+    place_of,
+    score_events,
+    tested,
+)
+
+from add4rsc.cli._coarse import read_as
+from add4rsc.engine.context import ContextJudge, read_validation
+from add4rsc.engine.loading import load_run
+from add4rsc.engine.recordings import hear_recordings, judge_recordings
+from add4rsc.predictions import Predictions, read_predictions
+from add4rsc.storage import write_text
+
+RECORD_TASKS = ("task-2-1", "task-2-2")
+IN_CONTEXT, FROM_FINER = "-in-context", "-from-finer"
+"""Ends of the names of what is judged with the other events of the recording, and of an answer that is read from that
+to a task of more classes."""
+HELD_BACK = "training-patients-held-back"
+"""In place of a test: all training patients, each of whom is heard by the one network that held them back."""
+COMMAND = (
+    "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
+    "python results/collect_folds.py runs/experiments --sprsound SPRSOUND\n"
+)
+
+
+def collect_in_context(run: Path, name: str, corpus: Path) -> None:
+    """Events of every test judged together with the others of their recordings."""
+    finished = finished_seeds(run)
+    judge = ContextJudge.fit(*map(read_validation, finished.values()))
+    for seed, folder in finished.items():
+        for test in TESTS:
+            score_events(judge.judge(tested(folder, corpus, test)), test, f"{name}{IN_CONTEXT}", seed)
+    finish_events(run, f"{name}{IN_CONTEXT}", TESTS)
+    for task in EVENT_TASKS:
+        for test in TESTS:
+            note_command(place_of(task, test, f"{name}{IN_CONTEXT}"), run)
+
+
+def collect_held_back(run: Path, name: str) -> None:
+    """Both tasks of events on the training patients, alone and in context."""
+    held_back = [read_validation(each) for each in finished_seeds(run).values()]
+    judged = [ContextJudge.fit(*(other for other in held_back if other is not each)).judge(each) for each in held_back]
+    for end, tables in (("", held_back), (IN_CONTEXT, judged)):
+        together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
+        for task in EVENT_TASKS:
+            place = place_of(task, HELD_BACK, f"{name}{end}")
+            write_scored(place, read_as(together, task))
+            note_command(place, run)
+            if end or task != EVENT_TASKS[0]:
+                drop_tables(place)
+
+
+def collect_recordings(run: Path, name: str, corpus: Path) -> None:
+    """Tasks of whole recordings on the inter-patient test and on the training patients.
+
+    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
+    """
+    if not (run / judged_file(RECORD_TASKS[-1])).exists():
+        judge_all(run, corpus)
+    coarse, fine = RECORD_TASKS
+    for task, told, file in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
+        place, held_back = place_of(task, "inter", told), place_of(task, HELD_BACK, told)
+        for seed, folder in finished_seeds(run).items():
+            write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / judged_file(file)), task))
+        finish(place, run)
+        write_scored(held_back, read_as(read_predictions(run / judged_file(file)), task))
+        drop_tables(held_back)
+        for each in (place, held_back):
+            note_command(each, run)
+
+
+def judged_file(task: str) -> str:
+    """Where a run keeps what was decided of whole recordings."""
+    return f"judged-{task}.csv"
+
+
+def judge_all(run: Path, corpus: Path) -> None:
+    """Judge the test recordings of every seed; and those that each held back, by the judge of the others."""
+    finished = finished_seeds(run)
+    heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
+    for task in RECORD_TASKS:
+        held_back = []
+        for seed, each in heard.items():
+            found = judge_recordings(each, task, list(heard.values()))
+            write_text(finished[seed] / judged_file(task), found.table.to_csv(index=False))
+            known = replace(each, asked=each.known, of_asked=each.of_known)
+            others = [other for other in heard.values() if other is not each]
+            held_back.append(judge_recordings(known, task, others).table.assign(subset="validation"))
+        write_text(run / judged_file(task), pd.concat(held_back).to_csv(index=False))
+
+
+def note_command(place: Path, run: Path) -> None:
+    """Say by what a result was made."""
+    write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
+
+
+def main() -> None:
+    """Collect whatever is finished."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("--sprsound", type=Path, required=True)
+    arguments = parser.parse_args()
+    for path in WHOLE:
+        if path in IN_FOLDS and finished_seeds(arguments.runs / path):
+            run, name = arguments.runs / path, NAMES[path]
+            collect_in_context(run, name, arguments.sprsound)
+            collect_held_back(run, name)
+            collect_recordings(run, name, arguments.sprsound)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""What is judged once more where the seeds of a run are the folds of a cross-validation."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from add4rsc.datasets import datasets
+from add4rsc.engine.context import ContextJudge
+from add4rsc.predictions import Predictions, read_predictions
+
+RESULTS = Path(__file__).parents[2] / "results"
+CLASSES = datasets.get("sprsound2022").tasks["task-1-2"].classes
+NAME = "folds"
+
+
+@pytest.fixture
+def collecting(load_script, monkeypatch, tmp_path) -> ModuleType:
+    monkeypatch.syspath_prepend(RESULTS)
+    script = load_script("results/collect_folds.py")
+    monkeypatch.setattr("collect_experiments.RESULTS", tmp_path / "results")
+    return script
+
+
+def of_fold(made, fold, seed):
+    """Predictions of patients that no other fold has."""
+    found = made(seed=seed, labels_seed=200 + seed, n_patients=6, n_cycles=20, classes=CLASSES)
+    table = found.table.assign(split="sprsound2022/inter", selection="validation")
+    for column in ("cycle_id", "recording", "patient"):
+        table[column] = f"{fold}-" + table[column]
+    return Predictions(table, CLASSES)
+
+
+@pytest.fixture
+def run(made, tmp_path):
+    """Three folds that hold back different patients, and tests that all of them have heard."""
+    folder = tmp_path / "runs" / "group" / "in-folds"
+    for seed in (1, 2, 3):
+        (folder / f"seed-{seed}").mkdir(parents=True)
+        tables = {"validation": of_fold(made, f"v{seed}", seed), "predictions": of_fold(made, "test", 7)}
+        tables |= {f"tested-on-{test}": of_fold(made, test, 8) for test in ("intra", "union")}
+        for name, predictions in tables.items():
+            predictions.table.to_csv(folder / f"seed-{seed}" / f"{name}.csv", index=False)
+        (folder / f"seed-{seed}" / "summary.json").write_text("{}")
+    return folder
+
+
+def test_every_training_patient_is_judged_by_the_other_folds(collecting, run):
+    collecting.collect_held_back(run, NAME)
+    place = collecting.place_of("task-1-2", collecting.HELD_BACK, NAME)
+    kept = read_predictions(place / "predictions.csv")
+    held_back = [read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)]
+    assert list(kept.table["cycle_id"]) == [each for table in held_back for each in table.table["cycle_id"]]
+
+    right = []
+    for index, own in enumerate(held_back):
+        judged = ContextJudge.fit(*held_back[:index], *held_back[index + 1 :]).judge(own)
+        right.append(judged.decisions == judged.labels)
+    matrix = json.loads((place.with_name(f"{NAME}-in-context") / "summary.json").read_text())["confusion_matrix"]
+    assert np.trace(matrix) == np.concatenate(right).sum()
+    assert not (place.with_name(f"{NAME}-in-context") / "predictions.csv").exists()
+    assert "collect_folds.py" in (place / "command.txt").read_text()
+
+
+def test_tests_are_judged_by_all_folds(collecting, run):
+    collecting.collect_in_context(run, NAME, run)
+    place = collecting.place_of("task-1-2", "inter", f"{NAME}-in-context")
+    held_back = [read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)]
+    expected = ContextJudge.fit(*held_back).judge(read_predictions(run / "seed-1" / "predictions.csv"))
+    found = read_predictions(place / "seed-1" / "predictions.csv")
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    assert (place / "ensemble" / "summary.json").exists()
+    coarse = collecting.place_of("task-1-1", "inter", f"{NAME}-in-context") / "seed-1" / "predictions.csv"
+    np.testing.assert_allclose(read_predictions(coarse).probabilities[:, 0], expected.probabilities[:, 0], atol=1e-5)
