@@ -300,6 +300,18 @@ def test_broken_files_of_a_run_are_named(name, content, run_folder):
         make_report([folder])
 
 
+def test_seeds_with_recipes_of_their_own_are_told_by_the_one_that_is_shown(write_run, tmp_path):
+    """As trainings of single seeds leave them; of a teacher the end of its path is told."""
+    for seed in (1, 2):
+        folder = write_run(tmp_path / "run" / f"seed-{seed}", seed=seed)
+        recipe = json.loads((folder / "recipe.json").read_text()) | {"options": {"teacher": "/deep/runs/group/name"}}
+        (folder / "recipe.json").write_text(json.dumps(recipe))
+    page = as_html(make_report([tmp_path / "run"]))
+    assert "fine_tuning on small_cnn" in page
+    assert "group/name" in page
+    assert "/deep" not in page
+
+
 def test_two_runs_of_one_name_can_be_told_apart(run_folder, tmp_path):
     names = [run.evidence.name for run in make_report([run_folder("a/x"), run_folder("b/x")]).runs]
     assert len(set(names)) == 2

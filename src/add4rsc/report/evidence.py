@@ -150,10 +150,17 @@ def _read(path: Path, name: str) -> Evidence:
         shown,
         results[shown],
         _over_seeds(run, results) if len(results) > 1 else {},
-        _read_json(path / RECIPE) if path.is_dir() else {},
+        _read_recipe(path, folder),
         record,
         tuple(_read_histories(folder, record)) if folder else (),
     )
+
+
+def _read_recipe(path: Path, shown: Path | None) -> dict[str, Any]:
+    """That of the run, or of the seed that is shown where each has its own; a table by itself has none."""
+    if not path.is_dir():
+        return {}
+    return _read_json(path / RECIPE) or (_read_json(shown / RECIPE) if shown else {})
 
 
 def _median(results: dict[int, dict[str, Any]]) -> int:

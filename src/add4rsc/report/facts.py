@@ -1,5 +1,6 @@
 """What was run, in words: data, completeness, split, overlap, selection, seeds and versions."""
 
+from pathlib import Path
 from typing import Any
 
 from add4rsc.metrics.official import OFFICIAL_TESTS
@@ -108,11 +109,16 @@ def _of_training(evidence: Evidence) -> list[tuple[str, str]]:
         ("seeds", seeds + (f" (plots and groups: seed {evidence.shown})" if evidence.over_seeds else "") or NOT_SAID),
         ("recipe", recipe.get("name", "")),
         ("method and backbone", f"{recipe['method']} on {recipe.get('backbone')}" if "method" in recipe else ""),
-        ("pretrained weights", "" if not recipe else recipe.get("weights") or recipe.get("start_from") or "none"),
-        ("teacher", recipe.get("options", {}).get("teacher") or ""),
+        ("pretrained weights", _place(recipe.get("weights") or recipe.get("start_from")) or ("none" if recipe else "")),
+        ("teacher", _place(recipe.get("options", {}).get("teacher"))),
         ("weights", f"{n_weights:,} numbers" if n_weights else ""),
         ("deviations from the paper", "; ".join(recipe.get("deviations", []))),
     ]
+
+
+def _place(path: str | None) -> str:
+    """Weights by name, or the end of a path: where it lies on the machine of the training is nobody else's business."""
+    return "/".join(Path(path).parts[-2:]) if path else ""
 
 
 def _of_machine(record: dict[str, Any]) -> list[tuple[str, str]]:
