@@ -325,11 +325,7 @@ def _against_plain(path: Path) -> str:
 
 def sprsound_tasks(name: str = FOLDS) -> str:
     """Official Score of every task and test: means of seeds, and their ensemble."""
-    lines = [
-        "| task | test | mean of seeds ± sd | their AS | ensemble (95 % over patients) | its SE / SP "
-        "| mean, weighed | mean, in context | ensemble, in context | published |",
-        "|" + "---|" * 10,
-    ]
+    table: list[dict[str, str]] = []
     rows = [(task, name, *told) for task, told in TASKS.items()]
     rows.insert(3, ("task-2-1", f"{name}-from-finer", "2-1, read from the answer to 2-2", TASKS["task-2-1"][1]))
     for task, result, title, system in rows:
@@ -339,20 +335,29 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                 continue
             seeds = [_official(folder) for folder in _seeds(place)]
             ensemble = _official(place / "ensemble")
-            cells = [
-                title,
-                test,
-                f"{_spread([each['score'] for each in seeds])} ({len(seeds)})",
-                percent(mean(each["average"] for each in seeds)),
-                with_interval(ensemble["score"], ensemble["interval"]),
-                f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
-                _mean_score(place.with_name(f"{result}-weighed")),
-                _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
-                _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
-                _published(system, task, test),
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+            of_seeds = _spread([each["score"] for each in seeds])
+            table.append(
+                {
+                    "task": title,
+                    "test": test,
+                    "mean of seeds ± sd": f"{of_seeds} ({len(seeds)})",
+                    "their AS": percent(mean(each["average"] for each in seeds)),
+                    "ensemble (95 % over patients)": with_interval(ensemble["score"], ensemble["interval"]),
+                    "its SE / SP": f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
+                    "mean, weighed": _mean_score(place.with_name(f"{result}-weighed")),
+                    "mean, in context": _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
+                    "ensemble, in context": _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
+                    "published": _published(system, task, test),
+                }
+            )
+    return _without_empty_columns(table)
+
+
+def _without_empty_columns(table: list[dict[str, str]]) -> str:
+    """Rows as a table of those columns that any row has something in."""
+    columns = [column for column in table[0] if any(row[column] != "-" for row in table)]
+    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+    return "\n".join([*lines, *(f"| {' | '.join(row[column] for column in columns)} |" for row in table)])
 
 
 def cross_validation() -> str:

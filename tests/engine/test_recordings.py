@@ -98,7 +98,8 @@ def test_the_judge_is_fitted_on_the_patients_of_every_fold(run, corpus, feature_
     values, labels, patients = seen[0]
     known = [each for one in heard for each in one.known if each.annotation != "poor_quality"]
     assert patients == [each.recording.patient_id for each in known]
-    assert {each.recording.patient_id for each in heard[0].known} != {each.recording.patient_id for each in heard[1].known}
+    of_first, of_other = ({each.recording.patient_id for each in one.known} for one in heard)
+    assert of_first != of_other
     assert labels.tolist() == [int(each.annotation != "normal") for each in known]
     assert len(values) == len(known)
     monkeypatch.undo()
