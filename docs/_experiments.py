@@ -157,15 +157,17 @@ TEACHERS = {
 
 def teachers() -> str:
     """AS of networks with and without a teacher, clean and under noise."""
-    lines = ["| training | seeds | clean | 10 dB | 0 dB |", "|---|---|---|---|---|"]
+    lines = ["| training | seeds | draws of noise | clean | 10 dB | 0 dB |", "|" + "---|" * 6]
     for name, title in TEACHERS.items():
         place = EVENTS / name / "robustness"
         measured = _seeds(place)
-        if measured:
-            lines.append(f"| {title} | {len(measured)} | {' | '.join(_heard_at_all(measured))} |")
+        if not measured:
+            continue
+        told = f"{len(measured)} | {_draws(place)}"
+        lines.append(f"| {title} | {told} | {' | '.join(_heard_at_all(measured))} |")
         if (place / "ensemble").exists():
             cells = _heard_at_all([place / "ensemble"])
-            lines.append(f"| {_short(title)}: ensemble | {len(measured)} | {' | '.join(cells)} |")
+            lines.append(f"| {_short(title)}: ensemble | {told} | {' | '.join(cells)} |")
     differences = {
         "B with a teacher, minus B": (TAUGHT, "fine_tuning-mn04-untaught", "against-untaught.csv"),
         "B with a teacher and the ADD layer, minus B with a teacher": (TAUGHT_ADD, TAUGHT, "against-no-layer.csv"),
@@ -174,9 +176,15 @@ def teachers() -> str:
         if (EVENTS / other / "robustness" / file).exists():
             rows = rows_of(EVENTS / other / "robustness" / file)
             cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
-            common = min(len(_seeds(EVENTS / each / "robustness")) for each in (other, base))
-            lines.append(f"| {title} | {common} | {' | '.join(cells)} |")
+            places = [EVENTS / each / "robustness" for each in (other, base)]
+            common, draws = (min(map(count, places)) for count in (lambda place: len(_seeds(place)), _draws))
+            lines.append(f"| {title} | {common} | {draws} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _draws(place: Path) -> int:
+    """How often the noise of every cycle was drawn."""
+    return len({row["noise_seed"] for row in rows_of(_seeds(place)[0] / "robustness.csv")} - {""})
 
 
 def _short(title: str) -> str:

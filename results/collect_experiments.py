@@ -284,10 +284,15 @@ def collect_robustness(measured: Path) -> None:
 
 
 def copy_measured(folder: Path, place: Path) -> None:
-    """Scores under noise of every seed that was measured, and of their ensemble."""
-    for source in sorted(path.parent for path in folder.glob("seed-*/settings.json")):
-        copy_files(("settings.json",), source, place / source.name)
-        write_text(place / source.name / "robustness.csv", tidy_table(find_run(source)).to_csv(index=False))
+    """Scores of every seed that was measured, under every noise that all of them have heard, and of their ensemble."""
+    sources = {path.parent.name: path.parent for path in sorted(folder.glob("seed-*/settings.json"))}
+    if not sources:
+        return
+    table = tidy_table(find_run(folder))
+    for name, source in sources.items():
+        copy_files(("settings.json",), source, place / name)
+        of_seed = table[table["seed"] == int(name.removeprefix("seed-"))].drop(columns="seed")
+        write_text(place / name / "robustness.csv", of_seed.to_csv(index=False))
     collect_ensemble(folder, place)
 
 
