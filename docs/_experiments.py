@@ -56,8 +56,6 @@ TASKS = {
     "task-2-2": ("2-2, recordings, 5 classes", "Shuvo and Hasan"),
 }
 """Task -> its name, and whose published result stands beside ours."""
-
-
 EVENT_TASKS = ("task-1-1", "task-1-2")
 
 
@@ -281,9 +279,7 @@ def transfer() -> str:
         seeds = _summaries(root / path)
         if not seeds:
             continue
-        ensemble = json.loads((root / path / "ensemble" / "summary.json").read_text())
-        cells = [*_three_scores(seeds), with_interval(ensemble["score"], ensemble["intervals"]["score"])]
-        cells += _matched(root / f"{path}-matched")
+        cells = [*_three_scores(seeds), _of_ensemble(root / path), *_matched(root / f"{path}-matched")]
         lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -293,8 +289,13 @@ def _matched(place: Path) -> list[str]:
     seeds = _summaries(place)
     if not seeds:
         return ["-", "-"]
-    ensemble = json.loads((place / "ensemble" / "summary.json").read_text())
-    return [_three_scores(seeds)[-1], with_interval(ensemble["score"], ensemble["intervals"]["score"])]
+    return [_three_scores(seeds)[-1], _of_ensemble(place)]
+
+
+def _of_ensemble(place: Path) -> str:
+    """Score of the ensemble with its interval."""
+    found = json.loads((place / "ensemble" / "summary.json").read_text())
+    return with_interval(found["score"], found["intervals"]["score"])
 
 
 def _summaries(place: Path) -> list[dict[str, Any]]:

@@ -116,12 +116,12 @@ def collect_events(run: Path, name: str, corpus: Path) -> None:
     """Tasks of events; on the inter-patient test beside them with a weight of the normal class."""
     finished, path = finished_seeds(run), "/".join(run.parts[-2:])
     tests = TESTS if path in WHOLE else TESTS[:1]
-    held_back = [read_validation(each) for each in finished.values()]
+    held_back = {seed: read_validation(folder) for seed, folder in finished.items()}
     for seed, folder in finished.items():
         for test in tests:
             score_events(tested(folder, corpus, test), test, name, seed)
-        validation = held_back if path in IN_FOLDS else [read_validation(folder)]
-        score_weighed(read_predictions(folder / "predictions.csv"), validation, name, seed)
+        validation = list(held_back.values()) if path in IN_FOLDS else [held_back[seed]]
+        score_weighed(tested(folder, corpus, TESTS[0]), validation, name, seed)
         copy_run(folder, place_of(EVENT_TASKS[0], "inter", name) / f"seed-{seed}")
     finish_events(run, name, tests)
     finish_events(run, f"{name}-weighed", TESTS[:1])
@@ -129,11 +129,11 @@ def collect_events(run: Path, name: str, corpus: Path) -> None:
         drop_tables(place_of(task, "inter", f"{name}-weighed"))
 
 
-def finish_events(run: Path, name: str, tests: Sequence[str]) -> None:
+def finish_events(run: Path, name: str, tests: Sequence[str], command: str = COMMAND) -> None:
     """Means over seeds and ensembles of both tasks; the tables of a union are those of the two other tests."""
     for task in EVENT_TASKS:
         for test in tests:
-            finish(place_of(task, test, name), run)
+            finish(place_of(task, test, name), run, command)
         drop_tables(place_of(task, "union", name))
 
 
@@ -254,15 +254,15 @@ def on_common_seeds(first: OfSeeds, second: OfSeeds) -> tuple[OfSeeds, OfSeeds]:
     return one, two
 
 
-def finish(place: Path, run: Path) -> None:
+def finish(place: Path, run: Path, command: str = COMMAND) -> None:
     """Mean and spread over seeds, the ensemble, and the command."""
     summarise(place)
-    note_command(place, run)
+    note_command(place, run, command)
 
 
-def note_command(place: Path, run: Path) -> None:
+def note_command(place: Path, run: Path, command: str = COMMAND) -> None:
     """Say by what a result was made."""
-    write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
+    write_text(place / "command.txt", command.format(path="/".join(run.parts[-2:])))
 
 
 def collect_robustness(measured: Path) -> None:

@@ -9,7 +9,6 @@ one fold is fitted on the others. Nothing is chosen on a test.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +23,7 @@ from collect_experiments import (
     finish,
     finish_events,
     finished_seeds,
+    note_command,
     place_of,
     score_events,
     tested,
@@ -35,6 +35,7 @@ from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_text
+from add4rsc.terms import Subset
 
 RECORD_TASKS = ("task-2-1", "task-2-2")
 IN_CONTEXT, FROM_FINER = "-in-context", "-from-finer"
@@ -55,10 +56,7 @@ def collect_in_context(run: Path, name: str, corpus: Path) -> None:
     for seed, folder in finished.items():
         for test in TESTS:
             score_events(judge.judge(tested(folder, corpus, test)), test, f"{name}{IN_CONTEXT}", seed)
-    finish_events(run, f"{name}{IN_CONTEXT}", TESTS)
-    for task in EVENT_TASKS:
-        for test in TESTS:
-            note_command(place_of(task, test, f"{name}{IN_CONTEXT}"), run)
+    finish_events(run, f"{name}{IN_CONTEXT}", TESTS, COMMAND)
 
 
 def collect_held_back(run: Path, name: str) -> None:
@@ -70,7 +68,7 @@ def collect_held_back(run: Path, name: str) -> None:
         for task in EVENT_TASKS:
             place = place_of(task, HELD_BACK, f"{name}{end}")
             write_scored(place, read_as(together, task))
-            note_command(place, run)
+            note_command(place, run, COMMAND)
             if end or task != EVENT_TASKS[0]:
                 drop_tables(place)
 
@@ -87,11 +85,10 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
         place, held_back = place_of(task, "inter", told), place_of(task, HELD_BACK, told)
         for seed, folder in finished_seeds(run).items():
             write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / judged_file(file)), task))
-        finish(place, run)
+        finish(place, run, COMMAND)
         write_scored(held_back, read_as(read_predictions(run / judged_file(file)), task))
         drop_tables(held_back)
-        for each in (place, held_back):
-            note_command(each, run)
+        note_command(held_back, run, COMMAND)
 
 
 def judged_file(task: str) -> str:
@@ -102,21 +99,18 @@ def judged_file(task: str) -> str:
 def judge_all(run: Path, corpus: Path) -> None:
     """Judge the test recordings of every seed; and those that each held back, by the judge of the others."""
     finished = finished_seeds(run)
-    heard = {seed: hear_recordings(load_run(folder), corpus) for seed, folder in finished.items()}
+    asked, known = (
+        {seed: hear_recordings(load_run(folder), corpus, subset) for seed, folder in finished.items()}
+        for subset in (Subset.TEST, Subset.VALIDATION)
+    )
     for task in RECORD_TASKS:
         held_back = []
-        for seed, each in heard.items():
-            found = judge_recordings(each, task, list(heard.values()))
-            write_text(finished[seed] / judged_file(task), found.table.to_csv(index=False))
-            known = replace(each, asked=each.known, of_asked=each.of_known)
-            others = [other for other in heard.values() if other is not each]
-            held_back.append(judge_recordings(known, task, others).table.assign(subset="validation"))
+        for seed, folder in finished.items():
+            found = judge_recordings(asked[seed], task, list(known.values()))
+            write_text(folder / judged_file(task), found.table.to_csv(index=False))
+            others = [other for other in known.values() if other is not known[seed]]
+            held_back.append(judge_recordings(known[seed], task, others).table)
         write_text(run / judged_file(task), pd.concat(held_back).to_csv(index=False))
-
-
-def note_command(place: Path, run: Path) -> None:
-    """Say by what a result was made."""
-    write_text(place / "command.txt", COMMAND.format(path="/".join(run.parts[-2:])))
 
 
 def main() -> None:

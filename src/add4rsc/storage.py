@@ -42,3 +42,12 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file in one piece."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def last_parts(path: str | None) -> str | None:
+    """The last two names of a path, as files that are passed on tell it; the rest is of one machine alone.
+
+    >>> last_parts("/home/someone/runs/teacher")
+    'runs/teacher'
+    """
+    return None if path is None else "/".join(part for part in Path(path).parts[-2:] if part != Path(path).anchor)

@@ -21,6 +21,7 @@ from add4rsc.engine.run import RunSettings, train
 from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
 from add4rsc.recipe import change_recipe
+from add4rsc.terms import Subset
 
 N_TRAINING_PATIENTS = 8
 
@@ -91,25 +92,26 @@ def test_the_judge_is_fitted_on_the_patients_of_every_fold(run, corpus, feature_
     monkeypatch.setenv("ADD4RSC_HOME", str(shared_home))
     first = load_run(run)
     other = replace(first, recipe=first.recipe.model_copy(update={"validation_seed": 1}))
-    heard = [hear_recordings(each, corpus) for each in (first, other)]
+    heard = [hear_recordings(each, corpus, Subset.VALIDATION) for each in (first, other)]
+    asked = hear_recordings(first, corpus, Subset.TEST)
     seen = []
     monkeypatch.setattr(recordings, "fit_judge", lambda *given: seen.append(given) or fit_judge(*given))
-    judge_recordings(heard[0], "task-2-1", heard)
+    judge_recordings(asked, "task-2-1", heard)
     values, labels, patients = seen[0]
-    known = [each for one in heard for each in one.known if each.annotation != "poor_quality"]
+    known = [each for one in heard for each in one.recordings if each.annotation != "poor_quality"]
     assert patients == [each.recording.patient_id for each in known]
-    of_first, of_other = ({each.recording.patient_id for each in one.known} for one in heard)
+    of_first, of_other = ({each.recording.patient_id for each in one.recordings} for one in heard)
     assert of_first != of_other
     assert labels.tolist() == [int(each.annotation != "normal") for each in known]
     assert len(values) == len(known)
     monkeypatch.undo()
     monkeypatch.setenv("ADD4RSC_HOME", str(shared_home))
     both = predict_recordings(first, corpus, "task-2-1", [other])
-    pd.testing.assert_frame_equal(both.table, judge_recordings(heard[0], "task-2-1", heard).table)
+    pd.testing.assert_frame_equal(both.table, judge_recordings(asked, "task-2-1", heard).table)
 
 
 def test_a_judge_is_not_fitted_on_networks_of_other_classes(run, corpus, feature_cache):
-    heard = hear_recordings(load_run(run), corpus)
+    heard = hear_recordings(load_run(run), corpus, Subset.VALIDATION)
     other = replace(heard, run=replace(heard.run, classes=("normal", "crackle")))
     with pytest.raises(WrongUsageError, match="other classes or another split"):
         judge_recordings(heard, "task-2-1", [heard, other])

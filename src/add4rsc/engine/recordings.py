@@ -35,14 +35,13 @@ N_HIGHEST = 3
 
 @dataclass(frozen=True)
 class HeardRecordings:
-    """What a network says of whole recordings: those of its validation patients, and those of the test."""
+    """What a network says of the whole recordings of its validation patients, or of its test."""
 
     run: TrainedRun
     dataset: AbstractDataset
-    known: Sequence[RespiratoryCycle]
-    of_known: Float[ndarray, "known value"]
-    asked: Sequence[RespiratoryCycle]
-    of_asked: Float[ndarray, "asked value"]
+    subset: Subset
+    recordings: Sequence[RespiratoryCycle]
+    values: Float[ndarray, "recording value"]
 
 
 def predict_recordings(
@@ -67,39 +66,41 @@ def predict_recordings(
         DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
     _find_task(open_dataset(data_folder), task_name)
-    heard = hear_recordings(run, data_folder)
-    return judge_recordings(heard, task_name, [heard, *(hear_recordings(each, data_folder) for each in fit_on)])
+    for each in fit_on:
+        _check_fellow(run, each)
+    known = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (run, *fit_on)]
+    return judge_recordings(hear_recordings(run, data_folder, Subset.TEST), task_name, known)
 
 
-def hear_recordings(run: TrainedRun, data_folder: Path) -> HeardRecordings:
-    """Look at every window of the recordings of the run's validation patients and of its test.
+def hear_recordings(run: TrainedRun, data_folder: Path, subset: Subset) -> HeardRecordings:
+    """Look at every window of the recordings of the run's validation patients, or of its test.
 
     Raises:
         WrongUsageError, SplitError, DatasetNotFoundError, AudioError, AnnotationError: see `predict_recordings`.
     """
     dataset = open_dataset(data_folder)
     _check_run(run, dataset)
-    known, asked = _divide(run, dataset)
-    return HeardRecordings(run, dataset, known, _pool(run, known), asked, _pool(run, asked))
+    recordings = _recordings_of(run, dataset, subset)
+    return HeardRecordings(run, dataset, subset, recordings, _pool(run, recordings))
 
 
-def judge_recordings(heard: HeardRecordings, task_name: str, fit_on: Sequence[HeardRecordings]) -> Predictions:
-    """Decide on the test recordings by a judge that is fitted on the known ones of some networks.
+def judge_recordings(asked: HeardRecordings, task_name: str, fit_on: Sequence[HeardRecordings]) -> Predictions:
+    """Decide on recordings by a judge that is fitted on others, which those networks held back that heard them.
 
     Raises:
         UnknownNameError, WrongUsageError, SplitError, MissingExtraError: see `predict_recordings`.
     """
-    task, run = _find_task(heard.dataset, task_name), heard.run
+    task, run = _find_task(asked.dataset, task_name), asked.run
     for each in fit_on:
         _check_fellow(run, each.run)
-    known = [cycle for each in fit_on for cycle in each.known]
+    known = [cycle for each in fit_on for cycle in each.recordings]
     counts = [task.class_of[cycle.annotation] != NOT_JUDGED for cycle in known]
-    known, values = list(compress(known, counts)), np.concatenate([each.of_known for each in fit_on])[counts]
+    known, values = list(compress(known, counts)), np.concatenate([each.values for each in fit_on])[counts]
     labels = np.array([task.label(each.annotation) for each in known], dtype=np.int64)
     judge = fit_judge(values, labels, [each.recording.patient_id for each in known])
-    probabilities = judged_probabilities(judge, heard.of_asked, len(task.classes))
-    constants = {"subset": "test", "split": run.recipe.split or "", "selection": run.recipe.selection.value}
-    return to_predictions(heard.asked, probabilities, task, **constants)
+    probabilities = judged_probabilities(judge, asked.values, len(task.classes))
+    constants = {"subset": asked.subset.value, "split": run.recipe.split or ""}
+    return to_predictions(asked.recordings, probabilities, task, **constants, selection=run.recipe.selection.value)
 
 
 def _find_task(dataset: AbstractDataset, name: str) -> Task:
@@ -130,20 +131,20 @@ def _check_fellow(run: TrainedRun, other: TrainedRun) -> None:
         )
 
 
-def _divide(run: TrainedRun, dataset: AbstractDataset) -> tuple[list[RespiratoryCycle], list[RespiratoryCycle]]:
-    """The recordings of the run's validation patients, and those of its test."""
+def _recordings_of(run: TrainedRun, dataset: AbstractDataset, subset: Subset) -> list[RespiratoryCycle]:
+    """The recordings of the run's test, or those of its validation patients that are not in it."""
     recipe = run.recipe
-    patients = {cycle.recording.patient_id for cycle in own_split(recipe, dataset).validation}
     tested = dataset.published_split(recipe.split or "").members(Subset.TEST)
     of_recordings = next(task for task in dataset.tasks.values() if task.unit == "recording")
     recordings = cycles_for(dataset, of_recordings)
-    test = [each for each in recordings if each.recording.recording_id in tested]
-    known = [
+    if subset is Subset.TEST:
+        return [each for each in recordings if each.recording.recording_id in tested]
+    patients = {cycle.recording.patient_id for cycle in own_split(recipe, dataset).validation}
+    return [
         each
         for each in recordings
         if each.recording.patient_id in patients and each.recording.recording_id not in tested
     ]
-    return known, test
 
 
 def _pool(run: TrainedRun, recordings: Sequence[RespiratoryCycle]) -> Float[ndarray, "recording value"]:

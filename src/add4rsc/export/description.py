@@ -10,6 +10,7 @@ from add4rsc.engine.loading import TrainedRun
 from add4rsc.inference.onnx_model import ModelDescription
 from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
 from add4rsc.recipe import Recipe
+from add4rsc.storage import last_parts
 
 SCORES = ("specificity", "sensitivity", "score", "score_binary")
 
@@ -68,14 +69,10 @@ def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str
 
 def without_places(recipe: Recipe) -> Recipe:
     """A recipe whose folders are named by their last two parts: a model goes to others, whose disks are other ones."""
-    options = {key: _last_parts(value) if key == "teacher" else value for key, value in recipe.options.items()}
-    noise = recipe.noise.model_copy(update={"folder": _last_parts(recipe.noise.folder)})
-    of_weights = {"weights": _last_parts(recipe.weights), "start_from": _last_parts(recipe.start_from)}
+    options = {key: last_parts(value) if key == "teacher" else value for key, value in recipe.options.items()}
+    noise = recipe.noise.model_copy(update={"folder": last_parts(recipe.noise.folder)})
+    of_weights = {"weights": last_parts(recipe.weights), "start_from": last_parts(recipe.start_from)}
     return recipe.model_copy(update={"options": options, "noise": noise, **of_weights})
-
-
-def _last_parts(folder: str | None) -> str | None:
-    return None if folder is None else "/".join(part for part in Path(folder).parts[-2:] if part != Path(folder).anchor)
 
 
 def _of_members(of_runs: list[dict[str, Any]], key: str) -> str:

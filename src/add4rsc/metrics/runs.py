@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -67,9 +66,7 @@ def mean_probabilities(run: Run) -> Run:
     first, *others = run.tables
     tables = [first, *(in_order_of(first, other, run.name, run.name) for other in others)]
     mean = np.mean([table.probabilities for table in tables], axis=0)
-    columns: dict[str, Any] = {f"p_{name}": mean[:, index] for index, name in enumerate(first.classes)}
-    columns["decision"] = np.array(first.classes)[mean.argmax(axis=1)]
-    return Run(run.name, {ONLY: Predictions(first.table.assign(**columns), first.classes)})
+    return Run(run.name, {ONLY: first.answered(mean)})
 
 
 def in_order_of(reference: Predictions, table: Predictions, name: str, other_name: str) -> Predictions:

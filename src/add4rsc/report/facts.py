@@ -1,12 +1,12 @@
 """What was run, in words: data, completeness, split, overlap, selection, seeds and versions."""
 
-from pathlib import Path
 from typing import Any
 
 from add4rsc.metrics.official import OFFICIAL_TESTS
 from add4rsc.protocol.sizes import published_sizes
 from add4rsc.report.evidence import Evidence
 from add4rsc.report.tables import Column, Table
+from add4rsc.storage import last_parts
 
 NOT_SAID = "not known: the table of predictions does not say"
 
@@ -103,22 +103,18 @@ def _of_data(evidence: Evidence) -> list[tuple[str, str]]:
 def _of_training(evidence: Evidence) -> list[tuple[str, str]]:
     recipe, record = evidence.recipe, evidence.record
     n_weights = record.get("n_parameters")
+    start = last_parts(recipe.get("weights") or recipe.get("start_from"))
     seeds = ", ".join(map(str, evidence.seeds))
     return [
         ("selection", selection_in_words(evidence)),
         ("seeds", seeds + (f" (plots and groups: seed {evidence.shown})" if evidence.over_seeds else "") or NOT_SAID),
         ("recipe", recipe.get("name", "")),
         ("method and backbone", f"{recipe['method']} on {recipe.get('backbone')}" if "method" in recipe else ""),
-        ("pretrained weights", _place(recipe.get("weights") or recipe.get("start_from")) or ("none" if recipe else "")),
-        ("teacher", _place(recipe.get("options", {}).get("teacher"))),
+        ("pretrained weights", start or ("none" if recipe else "")),
+        ("teacher", last_parts(recipe.get("options", {}).get("teacher")) or ""),
         ("weights", f"{n_weights:,} numbers" if n_weights else ""),
         ("deviations from the paper", "; ".join(recipe.get("deviations", []))),
     ]
-
-
-def _place(path: str | None) -> str:
-    """Weights by name, or the end of a path: where it lies on the machine of the training is nobody else's business."""
-    return "/".join(Path(path).parts[-2:]) if path else ""
 
 
 def _of_machine(record: dict[str, Any]) -> list[tuple[str, str]]:
