@@ -258,10 +258,14 @@ ELSEWHERE = {
     "official/fine_tuning-mn04-joint": "both, with noise: the model in the box",
     "official/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "official/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
+    "official/fine_tuning-mn04-joint-taught-in-folds": "the same in five folds",
+    "official/fine_tuning-mn04-joint-taught-again": "both, with noise, taught by these folds",
     "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "inter/fine_tuning-mn04-joint": "both, with noise: the model in the box",
     "inter/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "inter/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
+    "inter/fine_tuning-mn04-joint-taught-in-folds": "the same in five folds",
+    "inter/fine_tuning-mn04-joint-taught-again": "both, with noise, taught by these folds",
 }
 """Where a result on the four classes is -> what its networks were trained on."""
 
@@ -270,8 +274,8 @@ def transfer() -> str:
     """Networks of one corpus, and of both, on the tests of both."""
     lines = [
         "| test | trained on | seeds | Sp | Se | Score | ensemble (95 % over patients) "
-        "| Score, shares matched | its ensemble |",
-        "|" + "---|" * 9,
+        "| Score, shares matched | its ensemble | smoothed, shares matched | its ensemble |",
+        "|" + "---|" * 11,
     ]
     corpora = {"official": (ICBHI.parent, "ICBHI subset"), "inter": (SPRSOUND / "cycle-4", "SPRSound, inter")}
     for path, title in ELSEWHERE.items():
@@ -279,21 +283,55 @@ def transfer() -> str:
         seeds = _summaries(root / path)
         if not seeds:
             continue
-        cells = [*_three_scores(seeds), _of_ensemble(root / path), *_matched(root / f"{path}-matched")]
+        cells = [*_three_scores(seeds), _of_ensemble(root / path), *_moved(root / path)]
         lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _matched(place: Path) -> list[str]:
-    """Score with shares matched, of the seeds and of their ensemble; nothing where there is no such result."""
-    seeds = _summaries(place)
-    if not seeds:
-        return ["-", "-"]
-    return [_three_scores(seeds)[-1], _of_ensemble(place)]
+def _moved(place: Path) -> list[str]:
+    """Score after each way of moving answers, of the seeds and of their ensemble; nothing where there is no result."""
+    cells: list[str] = []
+    for told in (MATCHED, SMOOTHED):
+        moved = place.with_name(f"{place.name}{told}")
+        seeds = _summaries(moved)
+        cells += [_three_scores(seeds)[-1], _of_ensemble(moved)] if seeds else ["-", "-"]
+    return cells
+
+
+MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
+"""How folders of results end whose answers were moved."""
+
+
+def stethoscopes_matched() -> str:
+    """Scores on every stethoscope of the ICBHI subset's official test, before and after answers are moved."""
+    lines = [
+        "| trained on | answers | seeds | all cycles | AKGC417L (51) | Litt3200 (461) | Meditron (459) | ensemble "
+        "| its lowest stethoscope |",
+        "|" + "---|" * 9,
+    ]
+    ways = {"": "as they are", MATCHED: "shares matched", SMOOTHED: "smoothed, shares matched"}
+    for path, title in ELSEWHERE.items():
+        for told, way in ways.items() if path.startswith("official/") else ():
+            place = ICBHI / f"{path.partition('/')[2]}{told}"
+            if seeds := _summaries(place):
+                cells = _by_stethoscope(place, seeds)
+                lines.append(f"| {title} | {way} | {len(seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _by_stethoscope(place: Path, seeds: list[dict[str, Any]]) -> list[str]:
+    """Score on all cycles and on each stethoscope's; of the ensemble on all, and the lowest."""
+    names = sorted(seeds[0]["per_stethoscope"])
+    of_each = [_spread([each["per_stethoscope"][name]["score"] for each in seeds]) for name in names]
+    together = json.loads((place / "ensemble" / "summary.json").read_text())
+    lowest = min(each["score"] for each in together["per_stethoscope"].values())
+    return [_three_scores(seeds)[-1], *of_each, _of_ensemble(place), f"{100 * lowest:.1f}"]
 
 
 def _of_ensemble(place: Path) -> str:
-    """Score of the ensemble with its interval."""
+    """Score of the ensemble with its interval; nothing where there is one seed."""
+    if not (place / "ensemble").exists():
+        return "-"
     found = json.loads((place / "ensemble" / "summary.json").read_text())
     return with_interval(found["score"], found["intervals"]["score"])
 
@@ -311,15 +349,16 @@ def _three_scores(seeds: list[dict[str, Any]]) -> list[str]:
 def icbhi_forms() -> str:
     """Every form on the official test of the ICBHI subset."""
     lines = [
-        "| in front of the network | seeds | Sp | Se | Score | minus no layer | Score, shares matched |",
-        "|" + "---|" * 7,
+        "| in front of the network | seeds | Sp | Se | Score | minus no layer | Score, shares matched "
+        "| smoothed, shares matched |",
+        "|" + "---|" * 8,
     ]
     for name, title in FORMS.items():
         place = ICBHI / name
-        scores, matched = _summaries(place), _summaries(ICBHI / f"{name}-matched")
+        scores = _summaries(place)
         if not scores:
             continue
-        cells = [*_three_scores(scores), _against_plain(place / "against-plain.json"), _three_scores(matched)[-1]]
+        cells = [*_three_scores(scores), _against_plain(place / "against-plain.json"), *_moved(place)[::2]]
         lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -356,6 +395,8 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                     "mean, weighed": _mean_score(place.with_name(f"{result}-weighed")),
                     "mean, in context": _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
                     "ensemble, in context": _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
+                    "mean, smoothed": _mean_score(place.with_name(f"{result}-smoothed")),
+                    "ensemble, smoothed": _ensemble_score(place.with_name(f"{result}-smoothed")),
                     "published": _published(system, task, test),
                 }
             )
@@ -372,7 +413,8 @@ def _without_empty_columns(table: list[dict[str, str]]) -> str:
 def cross_validation() -> str:
     """Official Score on the training patients, each heard by the network that held them back, and on two tests."""
     lines = ["| networks | task | training patients, held back | intra | inter |", "|" + "---|" * 5]
-    events = [(end, told, task) for end, told in (("", "alone"), (IN_CONTEXT, "in context")) for task in EVENT_TASKS]
+    ways = {"": "alone", IN_CONTEXT: "in context", "-smoothed": "smoothed"}
+    events = [(end, told, task) for end, told in ways.items() for task in EVENT_TASKS]
     recordings = [
         ("", "whole recordings", "task-2-1"),
         ("-from-finer", "read from the answer to 2-2", "task-2-1"),
@@ -523,5 +565,6 @@ TABLES = {
     "cross-validation": cross_validation,
     "easy-normals": easy_normals,
     "stethoscope-auc": stethoscope_auc,
+    "stethoscopes-matched": stethoscopes_matched,
     "probes": probes,
 }

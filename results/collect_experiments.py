@@ -11,7 +11,6 @@ the seeds are the folds of a cross-validation, on all of them together. Nothing 
 """
 
 import argparse
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -23,16 +22,20 @@ import numpy as np
 import pandas as pd
 from collect import summarise, write_scored
 from experiments import Corpus, list_experiments
+from jaxtyping import Float
+from numpy import ndarray
 
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.context import read_validation
-from add4rsc.engine.decision import OFFSET, best_offset, match_share, shift_normal
+from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.context import best_smoothing, read_validation, smooth_recordings
+from add4rsc.engine.decision import OFFSET, best_offset, match_shares, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
 from add4rsc.predictions import Predictions, read_predictions
+from add4rsc.protocol.split import make_split
 from add4rsc.robustness.results import difference_rows
 from add4rsc.robustness.scoring import MeasuredRun, compare_cells, find_run, tidy_table
 from add4rsc.robustness.stored import claim_measured, store_predictions
@@ -40,7 +43,8 @@ from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
-TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
+TAUGHT_IN_FOLDS, TAUGHT_AGAIN = "sprsound-taught/in-folds", "sprsound-taught/again"
+TAUGHT_ADD = "sprsound-taught/fixed"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -54,6 +58,7 @@ NAMES = {
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
+    TAUGHT_AGAIN: "fine_tuning-mn04-taught-again",
     TAUGHT_ADD: "add4rsc-mn04-taught",
     UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
@@ -67,6 +72,8 @@ JOINT = {
     "joint/plain": "fine_tuning-mn04-joint",
     "joint/filter": "add4rsc-mn04-filter-joint",
     "joint/taught": "fine_tuning-mn04-joint-taught",
+    "joint/in-folds": "fine_tuning-mn04-joint-taught-in-folds",
+    "joint/again": "fine_tuning-mn04-joint-taught-again",
 }
 """What is trained on both corpora, and tested on both."""
 TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)
@@ -88,6 +95,8 @@ FOUR_CLASSES: dict[Corpus, Path] = {
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
+MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
+"""What the folders are named for whose answers were moved."""
 RECIPE = "recipe.json"
 OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS = ("task-1-2", "task-1-1")
@@ -192,12 +201,12 @@ def collect_probe(run: Path) -> None:
         note_command(place, run)
 
 
-def collect_icbhi(run: Path) -> None:
+def collect_icbhi(run: Path, corpus: Path) -> None:
     """Every seed of a form on the official test of the ICBHI subset, and what the form changes, over common seeds."""
     name = ON_ICBHI.get(run.name) or NAMES[f"sprsound-noisy/{run.name}"]
     place = FOUR_CLASSES["icbhi"] / name
     collect_seeds(run, place)
-    collect_matched(run, place)
+    collect_matched(run, place, corpus)
     plain = run.parents[1] / "icbhi-noisy" / "plain"
     if run != plain and finished_seeds(plain).keys() & finished_seeds(run).keys():
         first, second = on_common_seeds(*(replace(read_run(each), name=each.name) for each in (plain, run)))
@@ -212,17 +221,35 @@ def collect_seeds(run: Path, place: Path) -> None:
     finish(place, run)
 
 
-def collect_matched(run: Path, place: Path) -> None:
-    """The same with as many cycles of each stethoscope called normal as there are among those of training."""
-    beside = place.with_name(f"{place.name}-matched")
-    for seed, folder in finished_seeds(run).items():
+def collect_matched(run: Path, place: Path, corpus: Path) -> None:
+    """The same with the mean of each stethoscope's cycles brought to the shares of classes in the corpus' training.
+
+    Beside it the same once more, of cycles that were moved towards their recordings before, as far as serves the
+    validation patients of the seed best, or, where the seeds are folds, of all.
+    """
+    finished = finished_seeds(run)
+    shares = shares_of_training(corpus)
+    held_back = {seed: read_validation(folder) for seed, folder in finished.items()}
+    together = best_smoothing(*held_back.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else None
+    for seed in finished:
         of_test = read_predictions(place / f"seed-{seed}" / "predictions.csv")
-        counts = json.loads((folder / "run.json").read_text())["split"]["subsets"]["train"]["cycles_per_class"]
-        share = counts[of_test.classes[0]] / sum(counts.values())
-        matched = match_share(of_test.probabilities, list(of_test.table["stethoscope"]), share)
-        write_scored(beside / f"seed-{seed}", of_test.answered(matched))
-    finish(beside, run)
-    drop_tables(beside)
+        smoothing = best_smoothing(held_back[seed]) if together is None else together
+        smoothed = smooth_recordings(of_test.probabilities, of_test.table["recording"].tolist(), smoothing)
+        for told, probabilities in ((MATCHED, of_test.probabilities), (SMOOTHED, smoothed)):
+            found = of_test.answered(match_shares(probabilities, of_test.table["stethoscope"].tolist(), shares))
+            write_scored(place.with_name(f"{place.name}{told}") / f"seed-{seed}", found)
+        write_json(place.with_name(f"{place.name}{SMOOTHED}") / f"seed-{seed}" / "smoothing.json", smoothing)
+    for told in (MATCHED, SMOOTHED):
+        finish(place.with_name(f"{place.name}{told}"), run)
+        drop_tables(place.with_name(f"{place.name}{told}"))
+
+
+def shares_of_training(corpus: Path) -> Float[ndarray, " class"]:
+    """Of the four classes, among the training cycles of the corpus' first split."""
+    dataset = open_dataset(corpus)
+    task = dataset.tasks["cycle-4"]
+    found = make_split(dataset, task, dataset.split_names[0], validation_share=0.0).class_shares()
+    return np.array([found[name] for name in task.classes])
 
 
 def collect_joint(run: Path, name: str, other: Path | None) -> None:
@@ -231,7 +258,7 @@ def collect_joint(run: Path, name: str, other: Path | None) -> None:
     if other is not None:
         on_other = FOUR_CLASSES["icbhi"] / name
         collect_elsewhere(run, on_other, other, "icbhi")
-        collect_matched(run, on_other)
+        collect_matched(run, on_other, other)
 
 
 def collect_transfer(run: Path, name: str, other: Path, corpus: Corpus) -> None:
@@ -325,18 +352,19 @@ def main() -> None:
     parser.add_argument("--icbhi", type=Path)
     parser.add_argument("--robustness", type=Path)
     arguments = parser.parse_args()
-    collect_own(arguments.runs, arguments.sprsound)
+    collect_own(arguments.runs, arguments.sprsound, arguments.icbhi)
     collect_across(arguments.runs, arguments.sprsound, arguments.icbhi)
     if arguments.robustness is not None:
         collect_robustness(arguments.robustness)
 
 
-def collect_own(runs: Path, sprsound: Path) -> None:
+def collect_own(runs: Path, sprsound: Path, icbhi: Path | None) -> None:
     """What is tested on the corpus that it was trained on."""
     for probe in sorted(runs.glob("sprsound-probes/*")):
         collect_probe(probe)
-    for run in filter(finished_seeds, sorted(runs.glob("icbhi-*/*"))):
-        collect_icbhi(run)
+    if icbhi is not None:
+        for run in filter(finished_seeds, sorted(runs.glob("icbhi-*/*"))):
+            collect_icbhi(run, icbhi)
     for path, name in NAMES.items():
         if not finished_seeds(runs / path):
             continue

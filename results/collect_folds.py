@@ -4,11 +4,13 @@ Usage: python results/collect_folds.py RUNS --sprsound FOLDER
 
 RUNS is what results/experiments.py wrote. Of networks whose seeds are the folds of a cross-validation, each training
 patient is new to one. What each says of its own is what the judges are fitted on (`add4rsc test --in-context` and
-`--recordings`, with `--fit-on`), and what is scored in folders named training-patients-held-back; there the judge of
-one fold is fitted on the others. Nothing is chosen on a test.
+`--recordings`, with `--fit-on`), and how far events are moved towards their recording (`--smooth`); it is also what is
+scored in folders named training-patients-held-back, where all this is fitted on the other folds. Nothing is chosen on a
+test.
 """
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +32,7 @@ from collect_experiments import (
 )
 
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.context import ContextJudge, read_validation
+from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smooth_recordings
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.predictions import Predictions, read_predictions
@@ -38,9 +40,10 @@ from add4rsc.storage import write_text
 from add4rsc.terms import Subset
 
 RECORD_TASKS = ("task-2-1", "task-2-2")
-IN_CONTEXT, FROM_FINER = "-in-context", "-from-finer"
-"""Ends of the names of what is judged with the other events of the recording, and of an answer that is read from that
-to a task of more classes."""
+IN_CONTEXT, SMOOTHED, FROM_FINER = "-in-context", "-smoothed", "-from-finer"
+"""Ends of the names of what is judged with the other events of the recording, of what is moved towards them, and of an
+answer that is read from that to a task of more classes."""
+Rule = Callable[[Predictions], Predictions]
 HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
 COMMAND = (
@@ -49,21 +52,37 @@ COMMAND = (
 )
 
 
+def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
+    """End of a result's name -> what decides on events with the others of their recording in sight."""
+    smoothing = best_smoothing(*held_back)
+
+    def smooth(predictions: Predictions) -> Predictions:
+        recordings = predictions.table["recording"].tolist()
+        return predictions.answered(smooth_recordings(predictions.probabilities, recordings, smoothing))
+
+    return {IN_CONTEXT: ContextJudge.fit(*held_back).judge, SMOOTHED: smooth}
+
+
 def collect_in_context(run: Path, name: str, corpus: Path) -> None:
-    """Events of every test judged together with the others of their recordings."""
+    """Events of every test judged together with the others of their recordings, and moved towards them."""
     finished = finished_seeds(run)
-    judge = ContextJudge.fit(*map(read_validation, finished.values()))
-    for seed, folder in finished.items():
-        for test in TESTS:
-            score_events(judge.judge(tested(folder, corpus, test)), test, f"{name}{IN_CONTEXT}", seed)
-    finish_events(run, f"{name}{IN_CONTEXT}", TESTS, COMMAND)
+    for end, decide in rules_fitted_on([read_validation(folder) for folder in finished.values()]).items():
+        for seed, folder in finished.items():
+            for test in TESTS:
+                score_events(decide(tested(folder, corpus, test)), test, f"{name}{end}", seed)
+        finish_events(run, f"{name}{end}", TESTS, COMMAND)
+    for test in TESTS:
+        drop_tables(place_of(EVENT_TASKS[1], test, f"{name}{SMOOTHED}"))  # task 1-2 has them
 
 
 def collect_held_back(run: Path, name: str) -> None:
-    """Both tasks of events on the training patients, alone and in context."""
+    """Both tasks of events on the training patients: alone, in context, and smoothed."""
     held_back = [read_validation(each) for each in finished_seeds(run).values()]
-    judged = [ContextJudge.fit(*(other for other in held_back if other is not each)).judge(each) for each in held_back]
-    for end, tables in (("", held_back), (IN_CONTEXT, judged)):
+    decided = {"": held_back, IN_CONTEXT: [], SMOOTHED: []}
+    for each in held_back:
+        for end, decide in rules_fitted_on([other for other in held_back if other is not each]).items():
+            decided[end].append(decide(each))
+    for end, tables in decided.items():
         together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
         for task in EVENT_TASKS:
             place = place_of(task, HELD_BACK, f"{name}{end}")

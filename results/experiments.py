@@ -135,7 +135,11 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
-        Experiment("joint", "taught", PLAIN, BOXED, (1, 2, 3), joined=True, teacher="sprsound-folds/plain"),
+        Experiment("joint", "taught", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain"),
+        Experiment(
+            "joint", "in-folds", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain", in_folds=True
+        ),
+        Experiment("joint", "again", PLAIN, BOXED, CLAIMED, joined=True, teacher="joint/in-folds", in_folds=True),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
@@ -144,6 +148,7 @@ def list_experiments() -> list[Experiment]:
         Experiment(
             "sprsound-taught", "in-folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain", in_folds=True
         ),
+        Experiment("sprsound-taught", "again", MN04, FOLDS | NOISY, teacher="sprsound-taught/in-folds", in_folds=True),
         Experiment(
             "sprsound-taught", "fixed", ADD_MN04, FOLDS | NOISY | FORMS["fixed"].changes, teacher="sprsound-folds/plain"
         ),
@@ -153,7 +158,7 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-twins", "gain", GAIN.recipe, SPRSOUND | TWINS | GAIN.changes, (1,)),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, CLAIMED, "icbhi") for name in ("plain", "fixed")),
         *(_form("icbhi-noisy", name, ICBHI | NOISY, SCREENED, "icbhi") for name in others),
-        Experiment("icbhi-started", "joint-taught", PLAIN, BOXED, (1,), "icbhi", start="joint/taught"),
+        Experiment("icbhi-started", "joint-taught", PLAIN, BOXED, CLAIMED, "icbhi", start="joint/taught"),
         Experiment("icbhi-bands", "below-2000", PLAIN, ICBHI | NOISY | BELOW_2000, SCREENED, "icbhi"),
         Experiment("icbhi-bands", "coloured", PLAIN, ICBHI | NOISY | BELOW_2000 | COLOURED, SCREENED, "icbhi"),
         Experiment("sprsound-probes", "less-noise", PLAIN, SPRSOUND | FEWER, (1,)),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from add4rsc.engine.decision import best_offset, match_share, shift_normal
+from add4rsc.engine.decision import FEWEST, best_offset, match_shares, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.engine.testing import predict_test_subset
@@ -48,18 +48,42 @@ def test_run_keeps_validation_and_offset(made_corpus, feature_cache, tmp_path):
     assert not set(validation["patient"]) & set(raw["patient"])
 
 
-def test_every_group_has_the_share_of_normal_cycles():
+def test_every_group_has_the_shares_in_its_mean():
     draw = np.random.default_rng(0)
     probabilities = draw.dirichlet([3.0, 1.0, 1.0], size=200)
     probabilities[100:] = shift_normal(probabilities[100:], -3.0)
-    groups = ["one"] * 100 + ["other"] * 100
-    found = match_share(probabilities, groups, 0.7)
-    is_normal = found.argmax(axis=1) == 0
-    assert (is_normal[:100].sum(), is_normal[100:].sum()) == (70, 70)
+    shares = np.array([0.7, 0.1, 0.2])
+    found = match_shares(probabilities, ["one"] * 100 + ["other"] * 100, shares)
+    np.testing.assert_allclose([found[:100].mean(axis=0), found[100:].mean(axis=0)], [shares, shares], atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=1), 1)
-    odds = np.log(found[:, 1] / found[:, 2]) - np.log(probabilities[:, 1] / probabilities[:, 2])
-    np.testing.assert_allclose(odds, 0, atol=1e-9)
+    for group in (slice(100), slice(100, None)):
+        moved = np.log(found[group]) - np.log(probabilities[group])
+        odds = moved - moved[:, :1]
+        np.testing.assert_allclose(odds, np.tile(odds[0], (100, 1)), atol=1e-9)  # one offset for each class
 
 
-def test_a_group_of_one_cycle_is_left_as_it_is():
-    np.testing.assert_allclose(match_share(np.array([[0.4, 0.6]]), ["a"], 0.9), [[0.4, 0.6]])
+def test_a_shift_of_a_group_is_taken_out():
+    probabilities = np.random.default_rng(0).dirichlet([3.0, 1.0, 1.0], size=100)
+    shifted, shares = shift_normal(probabilities, -3.0), probabilities.mean(axis=0)
+    np.testing.assert_allclose(match_shares(shifted, ["a"] * 100, shares), probabilities, atol=1e-4)
+
+
+def test_a_small_group_is_left_as_it_is():
+    probabilities = np.tile([[0.4, 0.6]], (FEWEST + 19, 1))
+    groups = ["small"] * 19 + ["other"] * FEWEST
+    found = match_shares(probabilities, groups, np.array([0.9, 0.1]))
+    np.testing.assert_allclose(found, [[0.4, 0.6]] * 19 + [[0.9, 0.1]] * FEWEST, atol=1e-5)
+
+
+def test_a_class_that_is_not_expected_is_not_found():
+    probabilities = np.random.default_rng(0).dirichlet([1.0, 1.0, 1.0], size=50)
+    found = match_shares(probabilities, ["a"] * 50, np.array([0.6, 0.4, 0.0]))
+    assert np.isfinite(found).all()
+    assert (found[:, 2] < 1e-3).all()
+    np.testing.assert_allclose(found.mean(axis=0), [0.6, 0.4, 0.0], atol=1e-5)
+
+
+def test_certain_answers_are_moved_too():
+    probabilities = np.eye(2)[np.arange(40) % 4 // 3]
+    found = match_shares(probabilities, ["a"] * 40, np.array([0.5, 0.5]))
+    assert np.isfinite(found).all()

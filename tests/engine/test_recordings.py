@@ -13,13 +13,16 @@ from add4rsc.cli._app import app
 from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
-from add4rsc.engine import recordings
+from add4rsc.engine import decision, recordings
+from add4rsc.engine.context import best_smoothing, read_validation, smooth_recordings
 from add4rsc.engine.judge import LEAST_PROBABILITY, fit_judge
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings, pool_windows, predict_recordings
 from add4rsc.engine.run import RunSettings, train
+from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
+from add4rsc.predictions import read_predictions
 from add4rsc.recipe import change_recipe
 from add4rsc.terms import Subset
 
@@ -117,6 +120,19 @@ def test_a_judge_is_not_fitted_on_networks_of_other_classes(run, corpus, feature
         judge_recordings(heard, "task-2-1", [heard, other])
 
 
+def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(decision, "FEWEST", 1)
+    ask = ["test", str(run), "--data-folder", str(corpus), "--smooth", "--class-shares", "normal=0.8,adventitious=0.2"]
+    assert CliRunner().invoke(app, [*ask, "-o", str(tmp_path)]).exit_code == 0
+    alone, found = predict_test_subset(load_run(run), corpus), read_predictions(tmp_path / "predictions.csv")
+    smoothing = best_smoothing(read_validation(run))
+    assert set(found.table["smoothing"]) == {smoothing}
+    smoothed = smooth_recordings(alone.probabilities, alone.table["recording"].tolist(), smoothing)
+    expected = decision.match_shares(smoothed, alone.table["stethoscope"].tolist(), np.array([0.8, 0.2]))
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(found.probabilities.mean(axis=0), [0.8, 0.2], atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("extra", "told"),
     [
@@ -124,8 +140,12 @@ def test_a_judge_is_not_fitted_on_networks_of_other_classes(run, corpus, feature
         (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
         (["--recordings", "task-2-1", "--split", "sprsound2022/intra"], "Leave out --split"),
         (["--recordings", "task-2-1", "--in-context"], "Leave out --split"),
-        (["--in-context", "--normal-share", "0.5"], "both decide what is normal"),
-        (["--fit-on", "."], "Ask for --in-context or --recordings"),
+        (["--recordings", "task-2-1", "--smooth"], "Leave out --split"),
+        (["--in-context", "--class-shares", "training"], "Leave out one or the others"),
+        (["--class-shares", "normal"], "cannot be read from 'normal'"),
+        (["--class-shares", "normal=much"], "a share for every class"),
+        (["--fit-on", "."], "Ask for --in-context, --smooth or --recordings"),
+        (["--smooth", "--fit-on", "."], "no validation patients"),
         (["--in-context", "--fit-on", "."], "no validation patients"),
     ],
 )

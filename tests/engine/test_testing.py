@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from add4rsc.datasets.opening import open_dataset
 from add4rsc.datasets.sprsound import SprSound2022
+from add4rsc.engine import decision
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
+from add4rsc.protocol.split import make_split
 from add4rsc.recipe import change_recipe
 
 SHARES = np.arange(1.0, 8.0) / 28
@@ -52,3 +55,29 @@ def test_tasks_of_other_names_with_the_same_classes(trained, made_corpus, featur
 def test_no_shared_task(trained, made_corpus, feature_cache):
     with pytest.raises(WrongUsageError, match="answers no task of icbhi2017"):
         predict_test_subset(trained("task-2-2"), made_corpus)
+
+
+def test_class_shares_are_those_of_the_training_cycles_or_ones_own(trained, made_corpus, feature_cache, monkeypatch):
+    monkeypatch.setattr(decision, "FEWEST", 1)
+    found = predict_test_subset(trained("task-1-1"), made_corpus, class_shares={})
+    dataset = open_dataset(made_corpus)
+    split = make_split(dataset, dataset.tasks["cycle-2"], dataset.split_names[0], validation_share=0.0)
+    shares = [split.class_shares()[name] for name in found.classes]
+    assert sum(shares) == pytest.approx(1)
+    np.testing.assert_allclose(found.probabilities, [shares] * len(found.table), atol=1e-5)
+    own = predict_test_subset(trained("task-1-1"), made_corpus, class_shares={"adventitious": 0.1, "normal": 0.9})
+    assert set(own.table["class_shares"]) == {"normal=0.900,adventitious=0.100"}
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"normal": 0.5, "crackle": 0.5},
+        {"normal": 0.5, "adventitious": 0.6},
+        {"normal": 1.5, "adventitious": -0.5},
+        {"normal": float("nan"), "adventitious": 0.5},
+    ],
+)
+def test_shares_that_cannot_be(trained, made_corpus, feature_cache, shares):
+    with pytest.raises(WrongUsageError, match="from 0 to 1 for each of normal, adventitious"):
+        predict_test_subset(trained("task-1-1"), made_corpus, class_shares=shares)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from add4rsc.datasets import datasets
-from add4rsc.engine.context import ContextJudge
+from add4rsc.engine.context import ContextJudge, best_smoothing, smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -47,6 +47,10 @@ def run(made, tmp_path):
     return folder
 
 
+def smoothed(predictions, smoothing):
+    return smooth_recordings(predictions.probabilities, predictions.table["recording"].tolist(), smoothing)
+
+
 def test_every_training_patient_is_judged_by_the_other_folds(collecting, run):
     collecting.collect_held_back(run, NAME)
     place = collecting.place_of("task-1-2", collecting.HELD_BACK, NAME)
@@ -54,12 +58,15 @@ def test_every_training_patient_is_judged_by_the_other_folds(collecting, run):
     held_back = [read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)]
     assert list(kept.table["cycle_id"]) == [each for table in held_back for each in table.table["cycle_id"]]
 
-    right = []
+    n_right = dict.fromkeys(("-in-context", "-smoothed"), 0)
     for index, own in enumerate(held_back):
-        judged = ContextJudge.fit(*held_back[:index], *held_back[index + 1 :]).judge(own)
-        right.append(judged.decisions == judged.labels)
-    matrix = json.loads((place.with_name(f"{NAME}-in-context") / "summary.json").read_text())["confusion_matrix"]
-    assert np.trace(matrix) == np.concatenate(right).sum()
+        others = [*held_back[:index], *held_back[index + 1 :]]
+        judged = ContextJudge.fit(*others).judge(own)
+        n_right["-in-context"] += (judged.decisions == judged.labels).sum()
+        n_right["-smoothed"] += (smoothed(own, best_smoothing(*others)).argmax(axis=1) == own.labels).sum()
+    for end, expected in n_right.items():
+        matrix = json.loads((place.with_name(f"{NAME}{end}") / "summary.json").read_text())["confusion_matrix"]
+        assert np.trace(matrix) == expected
     assert not (place.with_name(f"{NAME}-in-context") / "predictions.csv").exists()
     assert "collect_folds.py" in (place / "command.txt").read_text()
 
@@ -74,3 +81,7 @@ def test_tests_are_judged_by_all_folds(collecting, run):
     assert (place / "ensemble" / "summary.json").exists()
     coarse = collecting.place_of("task-1-1", "inter", f"{NAME}-in-context") / "seed-1" / "predictions.csv"
     np.testing.assert_allclose(read_predictions(coarse).probabilities[:, 0], expected.probabilities[:, 0], atol=1e-5)
+    place = collecting.place_of("task-1-2", "inter", f"{NAME}-smoothed")
+    expected = smoothed(read_predictions(run / "seed-1" / "predictions.csv"), best_smoothing(*held_back))
+    found = read_predictions(place / "seed-1" / "predictions.csv")
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)

@@ -33,19 +33,26 @@ def predict_and_score(
         list[Path] | None,
         typer.Option(
             metavar="RUN",
-            help="With --recordings and --in-context: fit the judge on the validation patients of this run too, such "
+            help="With --recordings, --in-context and --smooth: fit on the validation patients of this run too, such "
             "as another fold; may be repeated.",
         ),
     ] = None,
-    normal_share: Annotated[
-        float | None,
+    smooth: Annotated[
+        bool,
         typer.Option(
-            min=0.01,
-            max=0.99,
-            help="Call this share of each stethoscope's cycles normal, such as that of the training cycles; no label "
-            "is looked at.",
+            "--smooth",
+            help="Move every cycle towards the mean of its recording, as far as serves the run's validation patients.",
         ),
-    ] = None,
+    ] = False,
+    class_shares: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARES",
+            help="What to expect of each stethoscope's cycles, whose answers are moved until their mean is this: "
+            "'training', for the shares of the split's training cycles, or normal=0.6,crackle=0.25,... No label is "
+            "looked at.",
+        ),
+    ] = "",
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
     ] = False,
@@ -53,32 +60,35 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
-    from add4rsc.engine.context import ContextJudge, read_validation
+    from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
     from add4rsc.engine.testing import predict_test_subset
+    from add4rsc.errors import WrongUsageError
     from add4rsc.metrics.evaluation import evaluate
     from add4rsc.storage import write_json, write_text
     from add4rsc.terms import GROUPS
 
     hidden = GROUPS if without_metadata else tuple(hide or ())
+    shares = _read_shares(class_shares) if class_shares else None
     _check_known(hidden)
-    _check_alone(recordings, split, hidden, normal_share, in_context)
+    _check_alone(recordings, in_context, bool(split or hidden), smooth or shares is not None)
+    if fit_on and not (in_context or recordings or smooth):
+        raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
     others = tuple(fit_on or ())
-    _check_judged(in_context, normal_share, others, recordings)
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
         predictions = predict_recordings(trained, data_folder, recordings, [load_run(each) for each in others])
         told = f"-{recordings}"
     else:
-        predictions = predict_test_subset(trained, data_folder, split or None, hidden, normal_share)
+        known = (*(each.folder for each in trained.members or (trained,)), *others)
+        smoothing = best_smoothing(*map(read_validation, known)) if smooth else None
+        predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
-        told += "" if normal_share is None else f"-normal-share-{normal_share:g}"
+        told += "-smooth" * smooth + "-class-shares" * (shares is not None) + "-in-context" * in_context
         if in_context:
-            known = (*(each.folder for each in trained.members or (trained,)), *others)
             predictions = ContextJudge.fit(*map(read_validation, known)).judge(predictions)
-            told += "-in-context"
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -90,35 +100,49 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _check_alone(
-    recordings: str, split: str, hidden: Sequence[str], normal_share: float | None, in_context: bool
-) -> None:
-    """Let cycles be judged, and whole recordings by themselves.
+def _check_alone(recordings: str, in_context: bool, elsewhere: bool, moved: bool) -> None:
+    """Let whole recordings be judged by themselves, and cycles by one rule.
+
+    Args:
+        recordings: their task, if they are judged.
+        in_context: whether a judge decides on cycles.
+        elsewhere: whether another test is asked for, or something is hidden.
+        moved: whether answers are moved towards those of a recording or a stethoscope.
 
     Raises:
-        WrongUsageError: if something is asked for beside recordings that is of cycles alone.
+        WrongUsageError: if what is asked for does not go together.
     """
     from add4rsc.errors import WrongUsageError
 
-    if recordings and (split or hidden or in_context or normal_share is not None):
+    if recordings and (in_context or elsewhere or moved):
         raise WrongUsageError(
-            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide, --in-context and "
-            "--normal-share."
+            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide, --in-context, --smooth "
+            "and --class-shares."
+        )
+    if in_context and moved:
+        raise WrongUsageError(
+            "--in-context decides by a judge of its own, --smooth and --class-shares by the network's answers. "
+            "Leave out one or the others."
         )
 
 
-def _check_judged(in_context: bool, normal_share: float | None, fit_on: Sequence[Path], recordings: str) -> None:
-    """Let a judge be fitted where there is one, and decide alone.
+def _read_shares(text: str) -> dict[str, float]:
+    """Class -> share; nothing for those of the training cycles.
 
     Raises:
-        WrongUsageError: if not.
+        WrongUsageError: if that is not what the text says.
     """
     from add4rsc.errors import WrongUsageError
 
-    if in_context and normal_share is not None:
-        raise WrongUsageError("--in-context and --normal-share both decide what is normal. Leave one of them out.")
-    if fit_on and not (in_context or recordings):
-        raise WrongUsageError("--fit-on is for what a judge decides. Ask for --in-context or --recordings TASK.")
+    if text == "training":
+        return {}
+    try:
+        return {name.strip(): float(share) for name, share in (part.split("=") for part in text.split(","))}
+    except ValueError as error:
+        raise WrongUsageError(
+            f"--class-shares cannot be read from '{text}'. Write 'training', or a share for every class, as in "
+            "normal=0.6,crackle=0.25,wheeze=0.1,both=0.05."
+        ) from error
 
 
 def _check_known(hidden: Sequence[str]) -> None:

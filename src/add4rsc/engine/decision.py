@@ -11,14 +11,20 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from add4rsc.metrics.icbhi import icbhi_score
 
 OFFSET = "normal_offset"
 """Name of the offset among a network's metadata and in the tables of predictions."""
-SHARE = "normal_share"
-"""Name in tables of predictions of the share of normal cycles that every stethoscope was given."""
+SHARES = "class_shares"
+"""Name in tables of predictions of the shares of the classes that every stethoscope was given."""
+FEWEST = 20
+"""Cycles in the smallest group that is given shares: of fewer, the shares say little."""
+LEAST_SHARE = 1e-6
+NEARLY_SHARED = 1e-6
+MOST_STEPS = 10_000
 OFFSETS = np.linspace(-4.0, 4.0, 161)
 """Candidates, in nats."""
 NEARLY_BEST = 0.002
@@ -44,35 +50,47 @@ def best_offset(labels: Int[ndarray, " cycle"], probabilities: Float[ndarray, "c
     return float(np.median(OFFSETS[scores >= scores.max() - NEARLY_BEST]))
 
 
-def match_share(
-    probabilities: Float[ndarray, "cycle class"], groups: Sequence[str], share: float
+def match_shares(
+    probabilities: Float[ndarray, "cycle class"], groups: Sequence[str], shares: Float[ndarray, " class"]
 ) -> Float[ndarray, "cycle class"]:
-    """Probabilities with an offset for each group, so that a share of its cycles is called normal.
+    """Probabilities with an offset of every class for each group, so that their mean in the group is what is expected.
 
-    No label is looked at: a group is a stethoscope, whose sound moves all its cycles towards normal or away, and the
-    share what is expected of it. All cycles of a group are needed at once, and a group of few cycles is matched poorly.
+    No label is looked at: a group is a stethoscope, whose sound moves all its cycles towards some class or away, and
+    the shares are what is expected of its cycles. All of them are needed at once; a group of fewer than `FEWEST` stays
+    as it is. Iterative scaling finds the offsets, the only ones there are. The same is done to the mean guess of a
+    network in semi-supervised training (distribution alignment, arXiv:1911.09785), and under another name where the
+    shares of the classes change from training to test (Saerens et al. 2002).
 
     Args:
-        probabilities: of cycles, the normal class first.
+        probabilities: of cycles.
         groups: name of each cycle's group.
-        share: of normal cycles in every group, in (0, 1).
+        shares: of the classes in every group; they sum to 1, and a share of 0 counts as a millionth.
 
-    >>> match_share(np.array([[0.9, 0.1], [0.8, 0.2]]), ["a", "a"], 0.5).argmax(axis=1).tolist()
-    [0, 1]
+    >>> match_shares(np.tile([[0.9, 0.1], [0.5, 0.5]], (10, 1)), ["a"] * 20, np.array([0.5, 0.5]))[:2].round(2).tolist()
+    [[0.75, 0.25], [0.25, 0.75]]
     """
     matched, names = probabilities.copy(), np.array(groups)
+    wanted = shares.clip(LEAST_SHARE) / shares.clip(LEAST_SHARE).sum()
     for name in sorted(set(groups)):
         members = names == name
-        matched[members] = shift_normal(probabilities[members], _share_offset(probabilities[members], share))
+        if members.sum() >= FEWEST:
+            matched[members] = _with_mean(probabilities[members], wanted)
     return matched
 
 
-def _share_offset(probabilities: Float[ndarray, "cycle class"], share: float) -> float:
-    """The offset that calls the share of the cycles normal that are most normal; between the last and the next one."""
-    inside = probabilities.clip(np.finfo(np.float64).tiny)
-    margins = np.sort(np.log(inside[:, 0]) - np.log(inside[:, 1:].max(axis=1)))
-    n_abnormal = min(max(round((1 - share) * len(margins)), 1), len(margins) - 1) if len(margins) > 1 else 0
-    return -float(margins[n_abnormal - 1 : n_abnormal + 1].mean()) if n_abnormal else 0.0
+def _with_mean(
+    probabilities: Float[ndarray, "cycle class"], wanted: Float[ndarray, " class"]
+) -> Float[ndarray, "cycle class"]:
+    """The probabilities after the offsets under which their mean is the wanted one."""
+    logits = np.log(probabilities.clip(np.finfo(np.float64).tiny))
+    moved, offsets = probabilities, np.zeros(len(wanted))
+    for _ in range(MOST_STEPS):
+        mean = moved.mean(axis=0).clip(LEAST_SHARE / 10)
+        if np.abs(mean - wanted).max() < NEARLY_SHARED:
+            break
+        offsets += np.log(wanted / mean)
+        moved = softmax(logits + offsets, axis=1)
+    return moved
 
 
 def add_offset(network: nn.Module, offset: float) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from jaxtyping import Float
 from lightning_fabric import Fabric
 from numpy import ndarray
@@ -10,8 +11,9 @@ from numpy import ndarray
 from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.context import SMOOTHING, smooth_recordings
 from add4rsc.engine.correction import correct_as_trained
-from add4rsc.engine.decision import SHARE, match_share
+from add4rsc.engine.decision import SHARES, match_shares
 from add4rsc.engine.devices import predict_with_devices
 from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
@@ -19,7 +21,7 @@ from add4rsc.engine.predict import known_groups, predict_probabilities, to_predi
 from add4rsc.errors import PredictionsError, WrongUsageError
 from add4rsc.methods._base import AbstractInformedMethod
 from add4rsc.metrics.coarsening import merge_probabilities, merged_classes
-from add4rsc.predictions import Predictions
+from add4rsc.predictions import SUM_TOLERANCE, Predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
 from add4rsc.terms import RespiratoryCycle, Task
@@ -30,7 +32,8 @@ def predict_test_subset(
     data_folder: Path,
     split_name: str | None = None,
     hidden: Collection[str] = (),
-    normal_share: float | None = None,
+    smoothing: float | None = None,
+    class_shares: Mapping[str, float] | None = None,
 ) -> Predictions:
     """Predict the test cycles of a corpus: the run's own, or another that shares a task with it.
 
@@ -43,7 +46,9 @@ def predict_test_subset(
         split_name: whose test subset; None is the run's own split, or the first one of another corpus.
         hidden: groups of `terms.GROUPS` that the network is not told, if it is one that is told what is known of the
             recordings.
-        normal_share: the share of each stethoscope's cycles that is to be called normal (`decision.match_share`).
+        smoothing: how far cycles are moved towards the mean of their recording (`context.smooth_recordings`).
+        class_shares: of the classes, which the mean of each stethoscope's cycles is then brought to
+            (`decision.match_shares`); nothing named stands for those of the training cycles of the split.
 
     Raises:
         DatasetNotFoundError, SplitError, UnknownNameError, AudioError, AnnotationError: as their messages say.
@@ -65,11 +70,30 @@ def predict_test_subset(
     if coarse is not None:
         probabilities = merge_probabilities(probabilities, *coarse)
     constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
-    if normal_share is not None:
-        stethoscopes = [cycle.recording.stethoscope for cycle in test]
-        probabilities = match_share(probabilities, stethoscopes, normal_share)
-        constants[SHARE] = f"{normal_share:g}"
+    if smoothing is not None:
+        probabilities = smooth_recordings(probabilities, [cycle.recording.recording_id for cycle in test], smoothing)
+        constants[SMOOTHING] = f"{smoothing:g}"
+    if class_shares is not None:
+        shares = _shares(class_shares or split.class_shares(), task)
+        probabilities = match_shares(probabilities, [cycle.recording.stethoscope for cycle in test], shares)
+        constants[SHARES] = ",".join(f"{name}={share:.3f}" for name, share in zip(task.classes, shares, strict=True))
     return to_predictions(test, probabilities, task, **constants)
+
+
+def _shares(of_classes: Mapping[str, float], task: Task) -> Float[ndarray, " class"]:
+    """In the order of the task's classes.
+
+    Raises:
+        WrongUsageError: if they are of other classes, or do not sum to 1.
+    """
+    told = ", ".join(f"{name}={share:g}" for name, share in of_classes.items())
+    legal = all(0 <= share <= 1 for share in of_classes.values()) and abs(sum(of_classes.values()) - 1) <= SUM_TOLERANCE
+    if of_classes.keys() != set(task.classes) or not legal:
+        raise WrongUsageError(
+            f"Shares of classes that cannot be: {told}. Give one from 0 to 1 for each of {', '.join(task.classes)}, "
+            "which sum to 1, or leave them to training."
+        )
+    return np.array([of_classes[name] for name in task.classes])
 
 
 def predict_cycles(

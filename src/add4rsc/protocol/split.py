@@ -32,6 +32,12 @@ class Split:
         """The cycles of one subset."""
         return {Subset.TRAIN: self.train, Subset.VALIDATION: self.validation, Subset.TEST: self.test}[subset]
 
+    def class_shares(self) -> dict[str, float]:
+        """Shares of the classes among the training cycles, validation included."""
+        trained = (*self.train, *self.validation)
+        per_class = _per_class(trained, self.task)
+        return {name: count / len(trained) for name, count in per_class.items()}
+
     def report(self) -> dict[str, Any]:
         """Counts of cycles and patients per subset, class and stethoscope, and what training and test have in common.
 
@@ -54,14 +60,18 @@ class Split:
 
 
 def _describe(cycles: Sequence[RespiratoryCycle], task: Task) -> dict[str, Any]:
-    per_class = Counter(task.class_of[cycle.annotation] for cycle in cycles)
     return {
         "n_cycles": len(cycles),
         "n_recordings": len({cycle.recording.recording_id for cycle in cycles}),
         "n_patients": len({cycle.recording.patient_id for cycle in cycles}),
-        "cycles_per_class": {name: per_class[name] for name in task.classes},
+        "cycles_per_class": _per_class(cycles, task),
         "cycles_per_stethoscope": dict(sorted(_stethoscopes(cycles).items())),
     }
+
+
+def _per_class(cycles: Sequence[RespiratoryCycle], task: Task) -> dict[str, int]:
+    found = Counter(task.class_of[cycle.annotation] for cycle in cycles)
+    return {name: found[name] for name in task.classes}
 
 
 def _stethoscopes(cycles: Sequence[RespiratoryCycle]) -> Counter[str]:
