@@ -259,14 +259,10 @@ ELSEWHERE = {
     "official/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "official/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
     "official/fine_tuning-mn04-started-jointly": "the same, then the ICBHI subset alone",
-    "official/fine_tuning-mn04-joint-taught-in-folds": "both, with noise, this teacher, in five folds",
-    "official/fine_tuning-mn04-joint-taught-again": "both, with noise, taught by these folds",
     "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "inter/fine_tuning-mn04-joint": "both, with noise: the model in the box",
     "inter/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "inter/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
-    "inter/fine_tuning-mn04-joint-taught-in-folds": "both, with noise, this teacher, in five folds",
-    "inter/fine_tuning-mn04-joint-taught-again": "both, with noise, taught by these folds",
 }
 """Where a result on the four classes is -> what its networks were trained on."""
 

@@ -44,7 +44,7 @@ from add4rsc.storage import write_json, write_text
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 TAUGHT_IN_FOLDS, TAUGHT_AGAIN = "sprsound-taught/in-folds", "sprsound-taught/again"
-TAUGHT_ADD = "sprsound-taught/fixed"
+TAUGHT_SMOOTHED, TAUGHT_ADD = "sprsound-taught/in-recordings", "sprsound-taught/fixed"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -59,6 +59,7 @@ NAMES = {
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
     TAUGHT_AGAIN: "fine_tuning-mn04-taught-again",
+    TAUGHT_SMOOTHED: "fine_tuning-mn04-taught-in-recordings",
     TAUGHT_ADD: "add4rsc-mn04-taught",
     UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
@@ -72,8 +73,6 @@ JOINT = {
     "joint/plain": "fine_tuning-mn04-joint",
     "joint/filter": "add4rsc-mn04-filter-joint",
     "joint/taught": "fine_tuning-mn04-joint-taught",
-    "joint/in-folds": "fine_tuning-mn04-joint-taught-in-folds",
-    "joint/again": "fine_tuning-mn04-joint-taught-again",
 }
 """What is trained on both corpora, and tested on both."""
 TO_ICBHI = ("sprsound-folds/plain", "sprsound-folds/noisier", PLAIN)

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset
+from add4rsc.engine.context import smooth_recordings
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run, seed_folders
 from add4rsc.engine.subsets import TrainingData, own_split
@@ -45,9 +46,10 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
         SplitError: if the teacher has learnt from recordings that are to be tested on.
         RunFolderError, CheckpointError: if there is no teacher in the folder, or a damaged one.
     """
-    folder = _teacher_of(recipe)
-    if folder is None:
+    options = _options_of(recipe)
+    if options is None or options.teacher is None:
         return data
+    folder = Path(options.teacher)
     if recipe.device_fine_tuning is not None:
         raise RecipeError(
             "Networks for single stethoscopes have no teacher. "
@@ -65,13 +67,16 @@ def taught(data: TrainingData, recipe: Recipe, split: Split, corpora: Sequence[A
     found = _mean_answers(members, learnt, [cycles[index] for index in known])
     answers = np.eye(len(data.classes))[data.train.labels]
     answers[known] = found if merging is None else merge_probabilities(found, *merging)
+    if options.teacher_smoothing:
+        recordings = [str(cycles[index].recording.path) for index in known]
+        answers[known] = smooth_recordings(answers[known], recordings, options.teacher_smoothing)
     return replace(data, train=replace(data.train, answers=torch.from_numpy(answers).float()))
 
 
-def _teacher_of(recipe: Recipe) -> Path | None:
-    """The folder that the method's options name."""
+def _options_of(recipe: Recipe) -> TaughtOptions | None:
+    """Those of a method that may have a teacher."""
     options = read_options(methods.get(recipe.method), recipe.options)
-    return Path(options.teacher) if isinstance(options, TaughtOptions) and options.teacher is not None else None
+    return options if isinstance(options, TaughtOptions) else None
 
 
 def _known_cycles(

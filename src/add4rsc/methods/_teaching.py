@@ -22,6 +22,9 @@ class TaughtOptions(Settings):
     """Share of the divergence from those answers in what is learnt; the labels have the rest."""
     teacher_temperature: float = Field(default=2.0, gt=0)
     """What the logits of both are divided by in that divergence, whose gradient is brought back to size."""
+    teacher_smoothing: float = Field(default=0.0, ge=0, le=1)
+    """How far each answer is moved towards the mean of the recording's (`engine.context.smooth_recordings`), so that
+    what is learnt of a cycle is told by one who has heard the others too."""
 
 
 def classification_losses(
