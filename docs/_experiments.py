@@ -299,6 +299,22 @@ MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """How folders of results end whose answers were moved."""
 
 
+def icbhi_noise() -> str:
+    """Score under noise on the official test of the ICBHI subset, with and without a layer."""
+    lines = ["| in front of the network | answers | seeds | clean | 10 dB | 0 dB |", "|" + "---|" * 6]
+    for told, way in (("", "as they are"), (MATCHED, "shares matched")):
+        for name, title in FORMS.items():
+            place = ICBHI / f"{name}{told}" / "robustness"
+            if measured := _seeds(place):
+                scores = [_spread([heard(folder, level, "score") for folder in measured]) for level in LEVELS]
+                lines.append(f"| {title} | {way} | {len(measured)} | {' | '.join(scores)} |")
+            if (place / "against-plain.csv").exists():
+                rows = rows_of(place / "against-plain.csv")
+                cells = [difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS)]
+                lines.append(f"| {title}: minus no layer | {way} | {len(measured)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def stethoscopes_matched() -> str:
     """Scores on every stethoscope of the ICBHI subset's official test, before and after answers are moved."""
     lines = [
@@ -394,6 +410,7 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                     "ensemble, in context": _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
                     "mean, smoothed": _mean_score(place.with_name(f"{result}-smoothed")),
                     "ensemble, smoothed": _ensemble_score(place.with_name(f"{result}-smoothed")),
+                    "mean, shares matched": _mean_score(place.with_name(f"{result}{MATCHED}")),
                     "published": _published(system, task, test),
                 }
             )
@@ -563,5 +580,6 @@ TABLES = {
     "easy-normals": easy_normals,
     "stethoscope-auc": stethoscope_auc,
     "stethoscopes-matched": stethoscopes_matched,
+    "icbhi-noise": icbhi_noise,
     "probes": probes,
 }

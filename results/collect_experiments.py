@@ -84,6 +84,13 @@ ON_ICBHI = {
     "joint-taught": "fine_tuning-mn04-started-jointly",
 }
 """What is tried on the ICBHI subset alone."""
+PLAIN_ON_ICBHI = "icbhi-noisy/plain"
+MEASURED_ON_ICBHI = {
+    PLAIN_ON_ICBHI: "fine_tuning-mn04-noisy",
+    "icbhi-noisy/fixed": "add4rsc-mn04-noisy",
+    "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
+}
+"""What is heard among noise there."""
 WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT, TAUGHT_IN_FOLDS)
 """What is tested on the events of all tests."""
 FOUR_CLASSES: dict[Corpus, Path] = {
@@ -309,6 +316,36 @@ def collect_robustness(measured: Path) -> None:
             write_text(place / f"against-{told}.csv", found.to_csv(index=False))
 
 
+def collect_icbhi_robustness(measured: Path, corpus: Path) -> None:
+    """Scores under noise on the ICBHI subset, with shares matched under each as well, beside the form without a layer.
+
+    Which threshold a stethoscope needs is another question than what noise does, and on this corpus the louder one.
+    """
+    shares = shares_of_training(corpus)
+    with TemporaryDirectory() as temporary:
+        for told, home in (("", measured), (MATCHED, Path(temporary))):
+            for path, name in MEASURED_ON_ICBHI.items():
+                if not (measured / path).exists():
+                    continue
+                if told:
+                    match_measured(measured / path, home / path, shares)
+                place = FOUR_CLASSES["icbhi"] / f"{name}{told}" / "robustness"
+                copy_measured(home / path, place)
+                if path != PLAIN_ON_ICBHI:
+                    found = compare_heard(home / PLAIN_ON_ICBHI, home / path)
+                    write_text(place / "against-plain.csv", found.to_csv(index=False))
+
+
+def match_measured(folder: Path, place: Path, shares: Float[ndarray, " class"]) -> None:
+    """What was measured of every seed, with the shares of each stethoscope matched in each condition by itself."""
+    for seed, measured in find_run(folder).of_seed.items():
+        claim_measured(place / f"seed-{seed}", measured.settings, measured.cycles, resume=False, overwrite=False)
+        stethoscopes = measured.cycles["stethoscope"].tolist()
+        for condition in measured.conditions:
+            probabilities = measured.predictions(condition).probabilities
+            store_predictions(place / f"seed-{seed}", condition, match_shares(probabilities, stethoscopes, shares))
+
+
 def copy_measured(folder: Path, place: Path) -> None:
     """Scores of every seed that was measured, under every noise that all of them have heard, and of their ensemble."""
     sources = {path.parent.name: path.parent for path in sorted(folder.glob("seed-*/settings.json"))}
@@ -355,6 +392,8 @@ def main() -> None:
     collect_across(arguments.runs, arguments.sprsound, arguments.icbhi)
     if arguments.robustness is not None:
         collect_robustness(arguments.robustness)
+        if arguments.icbhi is not None:
+            collect_icbhi_robustness(arguments.robustness, arguments.icbhi)
 
 
 def collect_own(runs: Path, sprsound: Path, icbhi: Path | None) -> None:

@@ -13,11 +13,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from collect import write_scored
 from collect_experiments import (
     EVENT_TASKS,
     IN_FOLDS,
+    MATCHED,
     NAMES,
     TESTS,
     WHOLE,
@@ -33,6 +35,7 @@ from collect_experiments import (
 
 from add4rsc.cli._coarse import read_as
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smooth_recordings
+from add4rsc.engine.decision import match_shares
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.predictions import Predictions, read_predictions
@@ -53,32 +56,39 @@ COMMAND = (
 
 
 def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
-    """End of a result's name -> what decides on events with the others of their recording in sight."""
+    """End of a result's name -> what decides on events with the others of their recording, or of the test, in sight."""
     smoothing = best_smoothing(*held_back)
+    labels = np.concatenate([each.labels for each in held_back])
+    shares = np.bincount(labels, minlength=len(held_back[0].classes)) / len(labels)
 
     def smooth(predictions: Predictions) -> Predictions:
         recordings = predictions.table["recording"].tolist()
         return predictions.answered(smooth_recordings(predictions.probabilities, recordings, smoothing))
 
-    return {IN_CONTEXT: ContextJudge.fit(*held_back).judge, SMOOTHED: smooth}
+    def match(predictions: Predictions) -> Predictions:
+        one_stethoscope = [""] * len(predictions.table)
+        return predictions.answered(match_shares(predictions.probabilities, one_stethoscope, shares))
+
+    return {IN_CONTEXT: ContextJudge.fit(*held_back).judge, SMOOTHED: smooth, MATCHED: match}
 
 
 def collect_in_context(run: Path, name: str, corpus: Path) -> None:
-    """Events of every test judged together with the others of their recordings, and moved towards them."""
+    """Events of every test decided on together with others: those of their recording, or all."""
     finished = finished_seeds(run)
     for end, decide in rules_fitted_on([read_validation(folder) for folder in finished.values()]).items():
         for seed, folder in finished.items():
             for test in TESTS:
                 score_events(decide(tested(folder, corpus, test)), test, f"{name}{end}", seed)
         finish_events(run, f"{name}{end}", TESTS, COMMAND)
-    for test in TESTS:
-        drop_tables(place_of(EVENT_TASKS[1], test, f"{name}{SMOOTHED}"))  # task 1-2 has them
+    for end in (SMOOTHED, MATCHED):
+        for test in TESTS:
+            drop_tables(place_of(EVENT_TASKS[1], test, f"{name}{end}"))  # task 1-2 has them
 
 
 def collect_held_back(run: Path, name: str) -> None:
-    """Both tasks of events on the training patients: alone, in context, and smoothed."""
+    """Both tasks of events on the training patients, alone and by every rule."""
     held_back = [read_validation(each) for each in finished_seeds(run).values()]
-    decided = {"": held_back, IN_CONTEXT: [], SMOOTHED: []}
+    decided = {"": held_back, IN_CONTEXT: [], SMOOTHED: [], MATCHED: []}
     for each in held_back:
         for end, decide in rules_fitted_on([other for other in held_back if other is not each]).items():
             decided[end].append(decide(each))

@@ -12,6 +12,7 @@ from add4rsc.audio.crop import Crop
 from add4rsc.backbones import backbones
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine import teacher
+from add4rsc.engine.context import smooth_recordings
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.run import resolve_recipe
@@ -92,6 +93,15 @@ def test_answers_are_the_mean_of_the_seeds(pupil, small_recipe, run, tmp_path):
     members = [load_run(tmp_path / "teacher" / f"seed-{seed}") for seed in (1, 2)]
     expected = sum(predict_cycles(member, split.train) for member in members) / 2
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_answers_are_moved_towards_those_of_the_recording(pupil, small_recipe, run, tmp_path):
+    run(small_recipe(epochs=1), tmp_path / "teacher")
+    alone, smoothed = (pupil(tmp_path / "teacher", options__teacher_smoothing=share) for share in (0.0, 0.6))
+    recordings = [str(cycle.recording.path) for cycle in alone[2].train]
+    assert len(set(recordings)) < len(recordings)
+    expected = smooth_recordings(answers_of(alone), recordings, 0.6)
+    np.testing.assert_allclose(answers_of(smoothed), expected, atol=1e-6)
 
 
 def test_cycles_are_answered_by_networks_that_are_new_to_them(pupil, small_recipe, run, tmp_path):
