@@ -28,12 +28,13 @@ from numpy import ndarray
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.context import best_smoothing, read_validation, smooth_recordings
+from add4rsc.engine.context import best_smoothing, read_validation
 from add4rsc.engine.decision import OFFSET, best_offset, match_shares, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.robustness.results import difference_rows

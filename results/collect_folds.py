@@ -34,10 +34,11 @@ from collect_experiments import (
 )
 
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smooth_recordings
+from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
 from add4rsc.engine.decision import match_shares
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_text
 from add4rsc.terms import Subset

@@ -124,6 +124,7 @@ def test_a_list_on_standard_input(cli, model, recordings, monkeypatch):
         (["in", "--cycles", "widows"], 2, "windows"),
         (["in", "--patient", "(("], 2, "--patient"),
         (["in", "--threshold", "2"], 2, "threshold"),
+        (["in", "--smooth", "1.5"], 2, "smooth"),
         (["empty"], 1, "No sound files"),
         (["in", "--model", "nothing.onnx"], 1, "no such model"),
         (["in", "--model", "in/BAD.WAV"], 1, "no ONNX model"),

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smooth_recordings, values_in_context
+from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, values_in_context
 from add4rsc.engine.judge import log_odds
 from add4rsc.errors import WrongUsageError
 from add4rsc.predictions import Predictions
@@ -74,17 +74,6 @@ def test_other_classes_and_missing_validation_are_told(tmp_path):
         ContextJudge.fit(found).judge(other)
     with pytest.raises(WrongUsageError, match="no validation patients"):
         read_validation(tmp_path)
-
-
-def test_smoothing_moves_logarithms_towards_those_of_the_recording():
-    probabilities = np.random.default_rng(0).dirichlet([1.0, 1.0, 1.0], size=5)
-    recordings = ["a", "b", "a", "a", "c"]
-    found = np.log(smooth_recordings(probabilities, recordings, 0.25))
-    own = np.log(probabilities)
-    expected = 0.75 * own[0] + 0.25 * own[[0, 2, 3]].mean(axis=0)
-    np.testing.assert_allclose(found[0] - found[0, 0], expected - expected[0], atol=1e-9)
-    np.testing.assert_allclose(np.exp(found)[[1, 4]], probabilities[[1, 4]])  # alone in their recordings
-    np.testing.assert_allclose(smooth_recordings(probabilities, recordings, 0.0), probabilities)
 
 
 def test_how_far_to_smooth_is_found_on_held_back_patients():

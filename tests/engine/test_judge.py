@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from add4rsc.engine.judge import LEAST_PROBABILITY, fit_judge, judged_probabilities, log_odds
+from add4rsc.engine.judge import fit_judge, judged_probabilities, log_odds
 from add4rsc.errors import SplitError
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY
 from add4rsc.metrics.sprsound import sprsound_score
 
 

@@ -14,14 +14,15 @@ from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
 from add4rsc.engine import decision, recordings
-from add4rsc.engine.context import best_smoothing, read_validation, smooth_recordings
-from add4rsc.engine.judge import LEAST_PROBABILITY, fit_judge
+from add4rsc.engine.context import best_smoothing, read_validation
+from add4rsc.engine.judge import fit_judge
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings, pool_windows, predict_recordings
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY, smooth_recordings
 from add4rsc.predictions import read_predictions
 from add4rsc.recipe import change_recipe
 from add4rsc.terms import Subset

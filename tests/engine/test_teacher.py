@@ -12,7 +12,6 @@ from add4rsc.audio.crop import Crop
 from add4rsc.backbones import backbones
 from add4rsc.datasets.opening import open_dataset
 from add4rsc.engine import teacher
-from add4rsc.engine.context import smooth_recordings
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.preparation import prepare_data
 from add4rsc.engine.run import resolve_recipe
@@ -24,6 +23,7 @@ from add4rsc.methods._base import Batch, read_options
 from add4rsc.methods._teaching import divergence_from_answers
 from add4rsc.methods.add4rsc import Add4Rsc
 from add4rsc.methods.fine_tuning import FineTuning
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.recipe import change_recipe
 
 

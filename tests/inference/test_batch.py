@@ -124,7 +124,12 @@ def test_a_folder_is_not_written_over(classifier, cohort, tmp_path):
 
 @pytest.mark.parametrize(
     ("other", "word"),
-    [(plan(model="xyz"), "model"), (plan(cycles="auto"), "cycles"), (plan(formats=("csv",)), "formats")],
+    [
+        (plan(model="xyz"), "model"),
+        (plan(cycles="auto"), "cycles"),
+        (plan(formats=("csv",)), "formats"),
+        (replace(plan(), choices=replace(plan().choices, smoothing=0.3)), "smoothing"),
+    ],
 )
 def test_another_batch_does_not_go_on(classifier, cohort, tmp_path, other, word):
     run_batch(classifier, cohort, tmp_path / "out", plan())

@@ -109,6 +109,8 @@ def test_save_writes_what_the_command_writes(model, write, tmp_path):
 def test_the_result_is_frozen_and_the_names_are_checked(model, write):
     with pytest.raises(WrongUsageError, match="windows"):
         model.predict(write("a.wav"), cycles="window")
+    with pytest.raises(WrongUsageError, match="from 0 to 1"):
+        model.predict(write("a.wav"), smoothing=-0.1)
     with pytest.raises(CheckpointError, match="no such model"):
         add4rsc.load("nothing.onnx")
 

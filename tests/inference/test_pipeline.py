@@ -11,6 +11,7 @@ from add4rsc.audio.io import read_waveform
 from add4rsc.inference import cycles, pipeline
 from add4rsc.inference.calibration import to_probabilities
 from add4rsc.inference.pipeline import Choices, classify_file, unjudged_problem
+from add4rsc.metrics.smoothing import smooth_recordings
 
 WINDOWS = Choices("windows")
 
@@ -141,6 +142,21 @@ def test_thresholds_of_the_model_and_of_the_user(write, hand):
     always = classify_file(hand(), path, "a", Choices("windows", threshold=0.0))
     assert all(cycle.abstains and cycle.is_judged for cycle in never.cycles)
     assert not any(cycle.abstains for cycle in always.cycles)
+
+
+def test_cycles_are_moved_towards_their_recording(write, hand, breath):
+    waveform = breath(12.0)
+    waveform[16_000:32_000] = 0
+    path = write("a.wav", waveform)
+    alone, moved = (classify_file(hand(), path, "a", Choices("windows", smoothing=share)) for share in (0.0, 0.5))
+    rows, found = (
+        np.array([cycle.probabilities for cycle in each.cycles if cycle.is_judged]) for each in (alone, moved)
+    )
+    assert 1 < len(rows) < len(alone.cycles)
+    np.testing.assert_allclose(found, smooth_recordings(rows, ["a"] * len(rows), 0.5), atol=2e-6)
+    assert found.std(axis=0).max() < rows.std(axis=0).max()
+    again = classify_file(hand(), path, "a", Choices("windows", smoothing=0.0))
+    assert again == alone
 
 
 def test_batches_are_cut_but_never_mixed(write, classifier, monkeypatch, breath, hand):

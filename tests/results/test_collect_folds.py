@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from add4rsc.datasets import datasets
-from add4rsc.engine.context import ContextJudge, best_smoothing, smooth_recordings
+from add4rsc.engine.context import ContextJudge, best_smoothing
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 
 RESULTS = Path(__file__).parents[2] / "results"

@@ -44,6 +44,14 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="Probability that a class must reach to be decided.")
     ] = None,
     patient: Annotated[str, typer.Option(help="Regular expression whose first group is the patient in a name.")] = "",
+    smooth: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Move every cycle this far towards the mean of its recording; 0.35 suits the default model.",
+        ),
+    ] = 0.0,
     shard: Annotated[str, typer.Option(help="Take one part of the recordings, such as 1/8.")] = "1/1",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the batch in the folder.")] = False,
     denoised: Annotated[
@@ -61,7 +69,7 @@ def predict(
     from add4rsc.inference.patients import patient_of
     from add4rsc.inference.pipeline import Choices
 
-    choices = Choices(read_choice(cycles), threshold, patient)
+    choices = Choices(read_choice(cycles), threshold, patient, smooth)
     patient_of("", patient)
     part = _read_shard(shard)
     if out is None and (formats is not None or resume or denoised or part != (1, 1)):

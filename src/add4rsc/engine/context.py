@@ -5,7 +5,6 @@ that. Only the times of the cycles and a network's probabilities are looked at, 
 a judge, or by moving every cycle some way towards the mean of its recording.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.special import softmax
 
 from add4rsc.engine.folder import VALIDATION
-from add4rsc.engine.judge import LEAST_PROBABILITY, fit_judge, judged_probabilities, log_odds
+from add4rsc.engine.judge import fit_judge, judged_probabilities, log_odds
 from add4rsc.errors import WrongUsageError
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY, smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
@@ -98,24 +97,6 @@ def values_in_context(predictions: Predictions) -> Float[ndarray, "cycle value"]
     others = (groups.transform("sum").to_numpy() - own) / np.maximum(counts - 1, 1)
     seconds = (predictions.table["end"] - predictions.table["start"]).to_numpy(dtype=np.float64)[:, None]
     return np.hstack([own, np.where(counts > 1, others, own), np.log(counts), np.log(seconds.clip(0.01))])
-
-
-def smooth_recordings(
-    probabilities: Float[ndarray, "cycle class"], recordings: Sequence[str], smoothing: float
-) -> Float[ndarray, "cycle class"]:
-    """Probabilities whose logarithms are moved towards the mean of all cycles of the recording.
-
-    Args:
-        probabilities: of cycles.
-        recordings: which recording each cycle is of.
-        smoothing: how far, from 0 (every cycle by itself) to 1 (all cycles of a recording alike).
-
-    >>> smooth_recordings(np.array([[0.9, 0.1], [0.5, 0.5]]), ["a", "a"], 1.0).round(2).tolist()
-    [[0.75, 0.25], [0.75, 0.25]]
-    """
-    own = pd.DataFrame(np.log(probabilities.clip(LEAST_PROBABILITY)))
-    together = own.groupby(np.array(recordings)).transform("mean")
-    return softmax(((1 - smoothing) * own + smoothing * together).to_numpy(), axis=1)
 
 
 def best_smoothing(*of_validation: Predictions) -> float:

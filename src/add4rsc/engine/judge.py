@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from add4rsc.errors import MissingExtraError, SplitError
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY
 from add4rsc.metrics.sprsound import sprsound_score
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Candidates for the inverse strength of the regression's penalty."""
 N_FOLDS = 5
-LEAST_PROBABILITY = 1e-4
 
 
 def log_odds(probabilities: Float[ndarray, "..."]) -> Float[ndarray, "..."]:

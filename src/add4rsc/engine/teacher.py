@@ -10,7 +10,6 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset
-from add4rsc.engine.context import smooth_recordings
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run, seed_folders
 from add4rsc.engine.subsets import TrainingData, own_split
@@ -21,6 +20,7 @@ from add4rsc.methods import methods
 from add4rsc.methods._base import read_options
 from add4rsc.methods._teaching import TaughtOptions
 from add4rsc.metrics.coarsening import merge_probabilities
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.protocol.split import Split
 from add4rsc.recipe import Recipe
 from add4rsc.terms import RespiratoryCycle, Task

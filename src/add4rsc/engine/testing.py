@@ -11,7 +11,7 @@ from numpy import ndarray
 from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.context import SMOOTHING, smooth_recordings
+from add4rsc.engine.context import SMOOTHING
 from add4rsc.engine.correction import correct_as_trained
 from add4rsc.engine.decision import SHARES, match_shares
 from add4rsc.engine.devices import predict_with_devices
@@ -21,6 +21,7 @@ from add4rsc.engine.predict import known_groups, predict_probabilities, to_predi
 from add4rsc.errors import PredictionsError, WrongUsageError
 from add4rsc.methods._base import AbstractInformedMethod
 from add4rsc.metrics.coarsening import merge_probabilities, merged_classes
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import SUM_TOLERANCE, Predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
@@ -46,7 +47,7 @@ def predict_test_subset(
         split_name: whose test subset; None is the run's own split, or the first one of another corpus.
         hidden: groups of `terms.GROUPS` that the network is not told, if it is one that is told what is known of the
             recordings.
-        smoothing: how far cycles are moved towards the mean of their recording (`context.smooth_recordings`).
+        smoothing: how far cycles are moved towards the mean of their recording (`metrics.smoothing`).
         class_shares: of the classes, which the mean of each stethoscope's cycles is then brought to
             (`decision.match_shares`); nothing named stands for those of the training cycles of the split.
 

@@ -54,6 +54,7 @@ def settings_of(
         "cycles": choices.cycles,
         "threshold": choices.threshold,
         "patient": choices.patient_pattern,
+        "smoothing": choices.smoothing or None,
         "formats": list(plan.formats),
         "denoised": plan.denoised,
         "shard": list(plan.shard),

@@ -111,6 +111,7 @@ class Model:
         cycles: str = "auto",
         threshold: float | None = None,
         patient: str = "",
+        smoothing: float = 0.0,
     ) -> Result:
         """Classify every cycle of one recording, or of several.
 
@@ -123,12 +124,15 @@ class Model:
                 `windows`.
             threshold: probability that every class must reach, in place of the model's own.
             patient: regular expression whose first group is the patient in a file's name.
+            smoothing: how far every cycle is moved towards the mean of its recording, from 0 to 1.
 
         Raises:
             AudioError, AnnotationError: if `sounds` is one recording that cannot be read.
-            WrongUsageError: if it is none of these.
+            WrongUsageError: if it is none of these, or cycles are to be moved further than their recording.
         """
-        choices = Choices(read_choice(cycles), threshold, patient)
+        if not 0 <= smoothing <= 1:
+            raise WrongUsageError(f"smoothing={smoothing:g} is not from 0 to 1. Pass 0 to judge every cycle by itself.")
+        choices = Choices(read_choice(cycles), threshold, patient, smoothing)
         is_one = isinstance(sounds, str | Path | bytes) or _is_array(sounds)
         recordings, problems = [], []
         for number, sound in enumerate([sounds] if is_one else sounds, start=1):  # pyright: ignore[reportArgumentType]

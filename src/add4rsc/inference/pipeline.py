@@ -17,6 +17,7 @@ from add4rsc.inference.cycles import CycleChoice, Survey, part_length, survey_re
 from add4rsc.inference.patients import patient_of
 from add4rsc.inference.quality import FLAGS, SILENCE_DBFS, UNJUDGEABLE
 from add4rsc.inference.result import ABSTAIN, N_DIGITS, CycleResult, RecordingResult
+from add4rsc.metrics.smoothing import smooth_recordings
 
 MARGIN = 2.0
 """Seconds read on either side of stretches, for the crop's band pass to settle."""
@@ -34,6 +35,8 @@ class Choices:
     """Probability that every class must reach, in place of the model's own thresholds."""
     patient_pattern: str = ""
     """Regular expression whose first group is the patient in a file's name; empty for the corpora's own names."""
+    smoothing: float = 0.0
+    """How far every cycle is moved towards the mean of its recording (`metrics.smoothing`), from 0 to 1."""
 
 
 def classify_file(
@@ -55,7 +58,8 @@ def classify_file(
     info = read_info(path)
     survey = survey_recording(path, info, choices.cycles, classifier.duration, unit_of(classifier.notes))
     judged = [index for index, each in enumerate(survey.stretches) if _can_be_judged(survey, each)]
-    rows = dict(_classify(classifier, path, info, {index: survey.stretches[index] for index in judged}))
+    heard = dict(_classify(classifier, path, info, {index: survey.stretches[index] for index in judged}))
+    rows = _smoothed(heard, choices.smoothing)
     thresholds = choose_thresholds(classifier.classes, classifier.thresholds, choices.threshold)
     cycles = [
         _cycle(each, survey.quality_at(each.start), rows.get(index), thresholds)
@@ -80,6 +84,14 @@ def unjudged_problem(result: RecordingResult) -> str:
         return ""
     flags = {flag for cycle in result.cycles for flag in cycle.quality if flag in UNJUDGEABLE}
     return f"cannot be judged ({', '.join(FLAGS[flag] for flag in FLAGS if flag in flags)})"
+
+
+def _smoothed(rows: dict[int, Float[ndarray, " class"]], smoothing: float) -> dict[int, Float[ndarray, " class"]]:
+    """Probabilities of one recording's cycles, moved towards their mean."""
+    if not smoothing or not rows:
+        return rows
+    moved = smooth_recordings(np.stack(list(rows.values())), [""] * len(rows), smoothing)
+    return dict(zip(rows, np.round(moved, N_DIGITS), strict=True))
 
 
 def _can_be_judged(survey: Survey, stretch: Stretch) -> bool:

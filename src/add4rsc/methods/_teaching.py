@@ -23,7 +23,7 @@ class TaughtOptions(Settings):
     teacher_temperature: float = Field(default=2.0, gt=0)
     """What the logits of both are divided by in that divergence, whose gradient is brought back to size."""
     teacher_smoothing: float = Field(default=0.0, ge=0, le=1)
-    """How far each answer is moved towards the mean of the recording's (`engine.context.smooth_recordings`), so that
+    """How far each answer is moved towards the mean of the recording's (`metrics.smoothing`), so that
     what is learnt of a cycle is told by one who has heard the others too."""
 
 
