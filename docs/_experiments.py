@@ -145,8 +145,10 @@ TEACHERS = {
     FOLDS: "A: no noise, all bands, 6 epochs; each of five seeds holds back another fifth of the patients",
     "fine_tuning-mn04-untaught": "B: noise in 70 % of the cycles, all bands, 6 epochs",
     TAUGHT: "B with a teacher: the network of A that had not heard the patient",
-    TAUGHT_IN_FOLDS: "B with this teacher, in five folds: each seed holds back another fifth of the patients",
-    TAUGHT_ADD: "B with this teacher and the ADD layer, `fixed`",
+    TAUGHT_IN_FOLDS: "B with the teacher A, in five folds: each seed holds back another fifth of the patients",
+    f"{TAUGHT}-again": "B taught by these folds in their turn, in five folds",
+    f"{TAUGHT}-in-recordings": "B taught by them, each answer moved towards its recording's, in five folds",
+    TAUGHT_ADD: "B with the teacher A and the ADD layer, `fixed`",
     MAIN: "C: noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
     "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
 }

@@ -152,7 +152,6 @@ def list_experiments() -> list[Experiment]:
             "in-recordings",
             MN04,
             FOLDS | NOISY | SMOOTHED,
-            CLAIMED,
             teacher="sprsound-taught/in-folds",
             in_folds=True,
         ),
