@@ -410,6 +410,7 @@ def sprsound_tasks(name: str = FOLDS) -> str:
                     "mean, weighed": _mean_score(place.with_name(f"{result}-weighed")),
                     "mean, in context": _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
                     "ensemble, in context": _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
+                    "mean, in context, weighed": _mean_score(place.with_name(f"{result}{IN_CONTEXT}-weighed")),
                     "mean, smoothed": _mean_score(place.with_name(f"{result}-smoothed")),
                     "ensemble, smoothed": _ensemble_score(place.with_name(f"{result}-smoothed")),
                     "mean, shares matched": _mean_score(place.with_name(f"{result}{MATCHED}")),
@@ -429,12 +430,20 @@ def _without_empty_columns(table: list[dict[str, str]]) -> str:
 def cross_validation() -> str:
     """Official Score on the training patients, each heard by the network that held them back, and on two tests."""
     lines = ["| networks | task | training patients, held back | intra | inter |", "|" + "---|" * 5]
-    ways = {"": "alone", IN_CONTEXT: "in context", "-smoothed": "smoothed"}
+    ways = {
+        "": "alone",
+        "-smoothed": "smoothed",
+        IN_CONTEXT: "in context",
+        f"{IN_CONTEXT}-weighed": "in context, weighed",
+    }
     events = [(end, told, task) for end, told in ways.items() for task in EVENT_TASKS]
     recordings = [
         ("", "whole recordings", "task-2-1"),
         ("-from-finer", "read from the answer to 2-2", "task-2-1"),
         ("", "whole recordings", "task-2-2"),
+        ("-weighed", "whole recordings, weighed", "task-2-1"),
+        ("-from-finer-weighed", "read from the answer to 2-2, weighed", "task-2-1"),
+        ("-weighed", "whole recordings, weighed", "task-2-2"),
     ]
     for name, title in IN_FOLDS.items():
         for end, told, task in (*events, *recordings):

@@ -11,6 +11,7 @@ test.
 
 import argparse
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ RECORD_TASKS = ("task-2-1", "task-2-2")
 IN_CONTEXT, SMOOTHED, FROM_FINER = "-in-context", "-smoothed", "-from-finer"
 """Ends of the names of what is judged with the other events of the recording, of what is moved towards them, and of an
 answer that is read from that to a task of more classes."""
+JUDGES = ("", "-weighed")
+"""Ends of what most likely classes decide, and of where what is normal weighs as in the score (`--weighed`)."""
 Rule = Callable[[Predictions], Predictions]
 HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
@@ -70,7 +73,8 @@ def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
         one_stethoscope = [""] * len(predictions.table)
         return predictions.answered(match_shares(predictions.probabilities, one_stethoscope, shares))
 
-    return {IN_CONTEXT: ContextJudge.fit(*held_back).judge, SMOOTHED: smooth, MATCHED: match}
+    judges = {f"{IN_CONTEXT}{end}": ContextJudge.fit(*held_back, weighed=bool(end)).judge for end in JUDGES}
+    return {**judges, SMOOTHED: smooth, MATCHED: match}
 
 
 def collect_in_context(run: Path, name: str, corpus: Path) -> None:
@@ -89,10 +93,10 @@ def collect_in_context(run: Path, name: str, corpus: Path) -> None:
 def collect_held_back(run: Path, name: str) -> None:
     """Both tasks of events on the training patients, alone and by every rule."""
     held_back = [read_validation(each) for each in finished_seeds(run).values()]
-    decided = {"": held_back, IN_CONTEXT: [], SMOOTHED: [], MATCHED: []}
+    decided: dict[str, list[Predictions]] = {"": held_back}
     for each in held_back:
         for end, decide in rules_fitted_on([other for other in held_back if other is not each]).items():
-            decided[end].append(decide(each))
+            decided.setdefault(end, []).append(decide(each))
     for end, tables in decided.items():
         together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
         for task in EVENT_TASKS:
@@ -108,22 +112,28 @@ def collect_recordings(run: Path, name: str, corpus: Path) -> None:
 
     The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
     """
-    if not (run / judged_file(RECORD_TASKS[-1])).exists():
+    if not (run / judged_file(RECORD_TASKS[-1], JUDGES[-1])).exists():
         judge_all(run, corpus)
     coarse, fine = RECORD_TASKS
-    for task, told, file in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
-        place, held_back = place_of(task, "inter", told), place_of(task, HELD_BACK, told)
-        for seed, folder in finished_seeds(run).items():
-            write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / judged_file(file)), task))
-        finish(place, run, COMMAND)
-        write_scored(held_back, read_as(read_predictions(run / judged_file(file)), task))
-        drop_tables(held_back)
-        note_command(held_back, run, COMMAND)
+    for end in JUDGES:
+        for task, told, asked in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
+            score_recordings(run, task, f"{told}{end}", judged_file(asked, end))
 
 
-def judged_file(task: str) -> str:
-    """Where a run keeps what was decided of whole recordings."""
-    return f"judged-{task}.csv"
+def score_recordings(run: Path, task: str, name: str, file: str) -> None:
+    """A task of recordings as a judge's decisions answer it: of every seed on the test, of all on training patients."""
+    place, held_back = place_of(task, "inter", name), place_of(task, HELD_BACK, name)
+    for seed, folder in finished_seeds(run).items():
+        write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / file), task))
+    finish(place, run, COMMAND)
+    write_scored(held_back, read_as(read_predictions(run / file), task))
+    drop_tables(held_back)
+    note_command(held_back, run, COMMAND)
+
+
+def judged_file(task: str, end: str) -> str:
+    """Where a run keeps what a judge has decided of whole recordings."""
+    return f"judged-{task}{end}.csv"
 
 
 def judge_all(run: Path, corpus: Path) -> None:
@@ -133,14 +143,14 @@ def judge_all(run: Path, corpus: Path) -> None:
         {seed: hear_recordings(load_run(folder), corpus, subset) for seed, folder in finished.items()}
         for subset in (Subset.TEST, Subset.VALIDATION)
     )
-    for task in RECORD_TASKS:
+    for task, end in product(RECORD_TASKS, JUDGES):
         held_back = []
         for seed, folder in finished.items():
-            found = judge_recordings(asked[seed], task, list(known.values()))
-            write_text(folder / judged_file(task), found.table.to_csv(index=False))
+            found = judge_recordings(asked[seed], task, list(known.values()), weighed=bool(end))
+            write_text(folder / judged_file(task, end), found.table.to_csv(index=False))
             others = [other for other in known.values() if other is not known[seed]]
-            held_back.append(judge_recordings(known[seed], task, others).table)
-        write_text(run / judged_file(task), pd.concat(held_back).to_csv(index=False))
+            held_back.append(judge_recordings(known[seed], task, others, weighed=bool(end)).table)
+        write_text(run / judged_file(task, end), pd.concat(held_back).to_csv(index=False))
 
 
 def main() -> None:

@@ -25,8 +25,22 @@ def test_log_odds_stay_finite():
 
 def test_rare_adventitious_items_weigh_as_much_as_common_normal_ones():
     values, labels, patients = items([360, 40])
-    score = sprsound_score(labels, fit_judge(values, labels, patients).predict(values))
-    assert min(score.sensitivity, score.specificity) > 0.75
+    weighed, likely = (
+        sprsound_score(labels, fit_judge(values, labels, patients, weighed=each).predict(values))
+        for each in (True, False)
+    )
+    assert min(weighed.sensitivity, weighed.specificity) > 0.75
+    assert likely.sensitivity < weighed.sensitivity
+    assert likely.specificity > weighed.specificity
+
+
+def test_unweighed_probabilities_are_as_often_right_as_they_say():
+    values, labels, patients = items([360, 40])
+    others, their_labels, _ = items([3600, 400], seed=3)
+    found = fit_judge(values, labels, patients).predict_proba(others)[:, 1]
+    assert found.mean() == pytest.approx(0.1, abs=0.03)
+    sure = found > 0.5
+    assert found[sure].mean() == pytest.approx(their_labels[sure].mean(), abs=0.1)
 
 
 def test_adventitious_classes_weigh_by_their_items_as_in_the_score():
@@ -34,7 +48,7 @@ def test_adventitious_classes_weigh_by_their_items_as_in_the_score():
     draw = np.random.default_rng(2)
     labels = np.repeat([0, 1, 2], [200, 90, 10])
     values = draw.standard_normal((300, 2)) + 3 * (labels > 0)[:, None]
-    judge = fit_judge(values, labels, [str(index % 20) for index in range(300)])
+    judge = fit_judge(values, labels, [str(index % 20) for index in range(300)], weighed=True)
     decisions = judge.predict(values)
     assert (decisions[labels == 2] == 1).mean() > 0.8
     assert sprsound_score(labels, decisions).sensitivity > 0.8

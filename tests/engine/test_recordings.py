@@ -99,7 +99,9 @@ def test_the_judge_is_fitted_on_the_patients_of_every_fold(run, corpus, feature_
     heard = [hear_recordings(each, corpus, Subset.VALIDATION) for each in (first, other)]
     asked = hear_recordings(first, corpus, Subset.TEST)
     seen = []
-    monkeypatch.setattr(recordings, "fit_judge", lambda *given: seen.append(given) or fit_judge(*given))
+    monkeypatch.setattr(
+        recordings, "fit_judge", lambda *given, weighed: seen.append(given) or fit_judge(*given, weighed=weighed)
+    )
     judge_recordings(asked, "task-2-1", heard)
     values, labels, patients = seen[0]
     known = [each for one in heard for each in one.recordings if each.annotation != "poor_quality"]
@@ -145,6 +147,7 @@ def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cach
         (["--in-context", "--class-shares", "training"], "Leave out one or the others"),
         (["--class-shares", "normal"], "cannot be read from 'normal'"),
         (["--class-shares", "normal=much"], "a share for every class"),
+        (["--smooth", "--weighed"], "Ask for --in-context or --recordings"),
         (["--fit-on", "."], "Ask for --in-context, --smooth or --recordings"),
         (["--smooth", "--fit-on", "."], "no validation patients"),
         (["--in-context", "--fit-on", "."], "no validation patients"),

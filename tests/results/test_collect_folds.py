@@ -59,11 +59,12 @@ def test_every_training_patient_is_judged_by_the_other_folds(collecting, run):
     held_back = [read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)]
     assert list(kept.table["cycle_id"]) == [each for table in held_back for each in table.table["cycle_id"]]
 
-    n_right = dict.fromkeys(("-in-context", "-smoothed"), 0)
+    n_right = dict.fromkeys(("-in-context", "-in-context-weighed", "-smoothed"), 0)
     for index, own in enumerate(held_back):
         others = [*held_back[:index], *held_back[index + 1 :]]
-        judged = ContextJudge.fit(*others).judge(own)
-        n_right["-in-context"] += (judged.decisions == judged.labels).sum()
+        for end, weighed in (("-in-context", False), ("-in-context-weighed", True)):
+            judged = ContextJudge.fit(*others, weighed=weighed).judge(own)
+            n_right[end] += (judged.decisions == judged.labels).sum()
         n_right["-smoothed"] += (smoothed(own, best_smoothing(*others)).argmax(axis=1) == own.labels).sum()
     for end, expected in n_right.items():
         matrix = json.loads((place.with_name(f"{NAME}{end}") / "summary.json").read_text())["confusion_matrix"]

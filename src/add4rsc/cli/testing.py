@@ -37,6 +37,14 @@ def predict_and_score(
             "as another fold; may be repeated.",
         ),
     ] = None,
+    weighed: Annotated[
+        bool,
+        typer.Option(
+            "--weighed",
+            help="With --recordings and --in-context: let what is normal weigh as much as all else in the judge, as it "
+            "does in the official score.",
+        ),
+    ] = False,
     smooth: Annotated[
         bool,
         typer.Option(
@@ -76,10 +84,13 @@ def predict_and_score(
     _check_alone(recordings, in_context, bool(split or hidden), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
+    if weighed and not (in_context or recordings):
+        raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
     others = tuple(fit_on or ())
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
-        predictions = predict_recordings(trained, data_folder, recordings, [load_run(each) for each in others])
+        fellows = [load_run(each) for each in others]
+        predictions = predict_recordings(trained, data_folder, recordings, fellows, weighed=weighed)
         told = f"-{recordings}"
     else:
         known = (*(each.folder for each in trained.members or (trained,)), *others)
@@ -88,7 +99,8 @@ def predict_and_score(
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
         told += "-smooth" * smooth + "-class-shares" * (shares is not None) + "-in-context" * in_context
         if in_context:
-            predictions = ContextJudge.fit(*map(read_validation, known)).judge(predictions)
+            predictions = ContextJudge.fit(*map(read_validation, known), weighed=weighed).judge(predictions)
+    told += "-weighed" * weighed
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)

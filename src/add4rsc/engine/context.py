@@ -36,11 +36,12 @@ class ContextJudge:
     classes: tuple[str, ...]
 
     @classmethod
-    def fit(cls, *of_validation: Predictions) -> "ContextJudge":
+    def fit(cls, *of_validation: Predictions, weighed: bool = False) -> "ContextJudge":
         """Fit on what a network says of its validation patients, one cycle at a time.
 
         Args:
             of_validation: of several networks that held back different patients, what each says of its own.
+            weighed: see `fit_judge`.
 
         Raises:
             WrongUsageError: if the tables are of different classes.
@@ -53,7 +54,7 @@ class ContextJudge:
         values = np.concatenate([values_in_context(each) for each in of_validation])
         labels = np.concatenate([each.labels for each in of_validation])
         patients = np.concatenate([each.patients for each in of_validation])
-        return cls(fit_judge(values, labels, patients.tolist()), classes)
+        return cls(fit_judge(values, labels, patients.tolist(), weighed=weighed), classes)
 
     def judge(self, predictions: Predictions) -> Predictions:
         """The same cycles, all of their recordings, with what is decided of them together.

@@ -31,17 +31,20 @@ def log_odds(probabilities: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
 
 
 def fit_judge(
-    values: Float[ndarray, "item value"], labels: Int[ndarray, " item"], patients: Sequence[str]
+    values: Float[ndarray, "item value"],
+    labels: Int[ndarray, " item"],
+    patients: Sequence[str],
+    *,
+    weighed: bool = False,
 ) -> "Pipeline":
-    """A regression for which the normal items weigh as much as all others together; patients find its penalty.
-
-    Those are the weights of the score: a mean of the normal items that are right and of the others that are, whatever
-    their classes.
+    """A regression of the most likely classes, whose penalty a cross-validation over patients finds.
 
     Args:
         values: of recordings or cycles of held-back patients.
         labels: class indices; 0 is normal.
         patients: whose each item is.
+        weighed: let normal items weigh as much as all others together, and the official score find the penalty: it is
+            a mean of the normal items that are right and of the others that are, whatever their classes.
 
     Raises:
         MissingExtraError: if scikit-learn is not installed.
@@ -59,7 +62,7 @@ def fit_judge(
         raise SplitError(
             "Of the validation patients all is of one class, or nothing is normal. Train with validation_seed=1."
         )
-    weights = {int(label): 1 / (share if label == 0 else 1 - share) for label in classes}
+    weights = {int(label): 1 / (share if label == 0 else 1 - share) for label in classes} if weighed else None
     folds = StratifiedGroupKFold(min(N_FOLDS, len(set(patients))), shuffle=True, random_state=0)
 
     def candidate(strength: float) -> "Pipeline":
@@ -68,9 +71,17 @@ def fit_judge(
 
     def quality(strength: float) -> float:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The least populated class")  # not in every fold
-            decisions = cross_val_predict(candidate(strength), values, labels, groups=patients, cv=folds)
-        return sprsound_score(labels, np.asarray(decisions)).score
+            for told in ("The least populated class", "Number of classes in training fold"):
+                warnings.filterwarnings("ignore", told)  # a class of few patients is not in every fold
+            found = np.asarray(
+                cross_val_predict(
+                    candidate(strength), values, labels, groups=patients, cv=folds, method="predict_proba"
+                )
+            )
+        if weighed:
+            return sprsound_score(labels, classes[found.argmax(axis=1)]).score
+        of_labels = found[np.arange(len(labels)), np.searchsorted(classes, labels)]
+        return float(np.log(of_labels.clip(LEAST_PROBABILITY)).mean())
 
     return candidate(max(STRENGTHS, key=quality)).fit(values, labels)
 

@@ -45,7 +45,7 @@ class HeardRecordings:
 
 
 def predict_recordings(
-    run: TrainedRun, data_folder: Path, task_name: str, fit_on: Sequence[TrainedRun] = ()
+    run: TrainedRun, data_folder: Path, task_name: str, fit_on: Sequence[TrainedRun] = (), *, weighed: bool = False
 ) -> Predictions:
     """Judge the test recordings of the run's own split.
 
@@ -55,6 +55,7 @@ def predict_recordings(
         task_name: a task of whole recordings.
         fit_on: further networks, of the same classes and split, on whose validation recordings the judge is fitted too,
             each heard by the one that held it back: the other folds of a cross-validation.
+        weighed: whether normal recordings weigh as much as all others together in the judge (`fit_judge`).
 
     Raises:
         UnknownNameError: if the corpus has no such task.
@@ -69,7 +70,7 @@ def predict_recordings(
     for each in fit_on:
         _check_fellow(run, each)
     known = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (run, *fit_on)]
-    return judge_recordings(hear_recordings(run, data_folder, Subset.TEST), task_name, known)
+    return judge_recordings(hear_recordings(run, data_folder, Subset.TEST), task_name, known, weighed=weighed)
 
 
 def hear_recordings(run: TrainedRun, data_folder: Path, subset: Subset) -> HeardRecordings:
@@ -84,7 +85,9 @@ def hear_recordings(run: TrainedRun, data_folder: Path, subset: Subset) -> Heard
     return HeardRecordings(run, dataset, subset, recordings, _pool(run, recordings))
 
 
-def judge_recordings(asked: HeardRecordings, task_name: str, fit_on: Sequence[HeardRecordings]) -> Predictions:
+def judge_recordings(
+    asked: HeardRecordings, task_name: str, fit_on: Sequence[HeardRecordings], *, weighed: bool = False
+) -> Predictions:
     """Decide on recordings by a judge that is fitted on others, which those networks held back that heard them.
 
     Raises:
@@ -97,7 +100,7 @@ def judge_recordings(asked: HeardRecordings, task_name: str, fit_on: Sequence[He
     counts = [task.class_of[cycle.annotation] != NOT_JUDGED for cycle in known]
     known, values = list(compress(known, counts)), np.concatenate([each.values for each in fit_on])[counts]
     labels = np.array([task.label(each.annotation) for each in known], dtype=np.int64)
-    judge = fit_judge(values, labels, [each.recording.patient_id for each in known])
+    judge = fit_judge(values, labels, [each.recording.patient_id for each in known], weighed=weighed)
     probabilities = judged_probabilities(judge, asked.values, len(task.classes))
     constants = {"subset": asked.subset.value, "split": run.recipe.split or ""}
     return to_predictions(asked.recordings, probabilities, task, **constants, selection=run.recipe.selection.value)
