@@ -45,6 +45,8 @@ from add4rsc.storage import write_text
 from add4rsc.terms import Subset
 
 RECORD_TASKS = ("task-2-1", "task-2-2")
+PARTS_OF = {"inter": ("inter",), "intra": ("intra",), "union": ("inter", "intra")}
+"""Test -> the tests that it is made of."""
 IN_CONTEXT, SMOOTHED, FROM_FINER = "-in-context", "-smoothed", "-from-finer"
 """Ends of the names of what is judged with the other events of the recording, of what is moved towards them, and of an
 answer that is read from that to a task of more classes."""
@@ -98,7 +100,7 @@ def collect_held_back(run: Path, name: str) -> None:
         for end, decide in rules_fitted_on([other for other in held_back if other is not each]).items():
             decided.setdefault(end, []).append(decide(each))
     for end, tables in decided.items():
-        together = Predictions(pd.concat([each.table for each in tables], ignore_index=True), held_back[0].classes)
+        together = joined(tables)
         for task in EVENT_TASKS:
             place = place_of(task, HELD_BACK, f"{name}{end}")
             write_scored(place, read_as(together, task))
@@ -108,27 +110,36 @@ def collect_held_back(run: Path, name: str) -> None:
 
 
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
-    """Tasks of whole recordings on the inter-patient test and on the training patients.
+    """Tasks of whole recordings on every test and on the training patients.
 
     The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
     """
-    if not (run / judged_file(RECORD_TASKS[-1], JUDGES[-1])).exists():
-        judge_all(run, corpus)
     coarse, fine = RECORD_TASKS
+    if not (run / judged_file(fine, JUDGES[-1])).exists():
+        judge_all(run, corpus)
     for end in JUDGES:
         for task, told, asked in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
             score_recordings(run, task, f"{told}{end}", judged_file(asked, end))
 
 
 def score_recordings(run: Path, task: str, name: str, file: str) -> None:
-    """A task of recordings as a judge's decisions answer it: of every seed on the test, of all on training patients."""
-    place, held_back = place_of(task, "inter", name), place_of(task, HELD_BACK, name)
-    for seed, folder in finished_seeds(run).items():
-        write_scored(place / f"seed-{seed}", read_as(read_predictions(folder / file), task))
-    finish(place, run, COMMAND)
+    """A task of recordings as a judge's decisions answer it: by every seed on tests, by all on training patients."""
+    for test in TESTS:
+        for seed, folder in finished_seeds(run).items():
+            found = joined([read_predictions(folder / f"{part}-{file}") for part in PARTS_OF[test]])
+            found = Predictions(found.table.assign(split=f"sprsound2022/{test}"), found.classes)
+            write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(found, task))
+        finish(place_of(task, test, name), run, COMMAND)
+    drop_tables(place_of(task, "union", name))
+    held_back = place_of(task, HELD_BACK, name)
     write_scored(held_back, read_as(read_predictions(run / file), task))
     drop_tables(held_back)
     note_command(held_back, run, COMMAND)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Several tables of the same classes as one."""
+    return Predictions(pd.concat([each.table for each in parts], ignore_index=True), parts[0].classes)
 
 
 def judged_file(task: str, end: str) -> str:
@@ -137,20 +148,21 @@ def judged_file(task: str, end: str) -> str:
 
 
 def judge_all(run: Path, corpus: Path) -> None:
-    """Judge the test recordings of every seed; and those that each held back, by the judge of the others."""
-    finished = finished_seeds(run)
-    asked, known = (
-        {seed: hear_recordings(load_run(folder), corpus, subset) for seed, folder in finished.items()}
-        for subset in (Subset.TEST, Subset.VALIDATION)
-    )
+    """Judge the recordings of both tests by every seed; and those that each held back, by the judge of the others."""
+    finished = {seed: load_run(folder) for seed, folder in finished_seeds(run).items()}
+    known = {seed: hear_recordings(network, corpus, Subset.VALIDATION) for seed, network in finished.items()}
+    asked = {
+        (seed, test): hear_recordings(network, corpus, Subset.TEST, f"sprsound2022/{test}")
+        for seed, network in finished.items()
+        for test in PARTS_OF["union"]
+    }
     for task, end in product(RECORD_TASKS, JUDGES):
-        held_back = []
-        for seed, folder in finished.items():
-            found = judge_recordings(asked[seed], task, list(known.values()), weighed=bool(end))
-            write_text(folder / judged_file(task, end), found.table.to_csv(index=False))
-            others = [other for other in known.values() if other is not known[seed]]
-            held_back.append(judge_recordings(known[seed], task, others, weighed=bool(end)).table)
-        write_text(run / judged_file(task, end), pd.concat(held_back).to_csv(index=False))
+        for (seed, test), heard in asked.items():
+            found = judge_recordings(heard, task, list(known.values()), weighed=bool(end))
+            write_text(finished[seed].folder / f"{test}-{judged_file(task, end)}", found.table.to_csv(index=False))
+        others = {seed: [other for other in known.values() if other is not known[seed]] for seed in known}
+        held_back = [judge_recordings(known[seed], task, others[seed], weighed=bool(end)) for seed in known]
+        write_text(run / judged_file(task, end), joined(held_back).table.to_csv(index=False))
 
 
 def main() -> None:

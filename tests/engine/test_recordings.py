@@ -30,25 +30,31 @@ from add4rsc.terms import Subset
 N_TRAINING_PATIENTS = 8
 
 
+def write_recording(folder, part, patient, number, label, draw):
+    audio, annotation = (folder / "BioCAS2022" / each for each in PARTS[part])
+    audio.mkdir(parents=True, exist_ok=True)
+    annotation.mkdir(parents=True, exist_ok=True)
+    stem = f"9000{patient:04d}_5.0_0_p{number + 1}_{patient * 4 + number}"
+    waveform = 0.02 * draw.standard_normal(24_000)
+    if label == "cas":
+        waveform += 0.1 * np.sin(2 * np.pi * 500 * np.arange(24_000) / 8000)
+    soundfile.write(audio / f"{stem}.wav", waveform, 8000, subtype="PCM_16")
+    word = "wheeze" if label == "cas" else "normal"
+    events = [Stretch(0.2, 1.2, word), Stretch(1.4, 2.6, word)] if label != "poor_quality" else []
+    write_annotation(annotation / f"{stem}.json", label, events)
+
+
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory):
     """Recordings of 3 s in SPRSound's layout: noise where all is normal, a tone in it where there are wheezes."""
     folder = tmp_path_factory.mktemp("recordings") / "corpus"
     draw = np.random.default_rng(0)
-    for patient in range(N_TRAINING_PATIENTS + 3):
-        part = "train" if patient < N_TRAINING_PATIENTS else ("inter", "inter", "intra")[patient - N_TRAINING_PATIENTS]
-        audio, annotation = (folder / "BioCAS2022" / each for each in PARTS[part])
-        audio.mkdir(parents=True, exist_ok=True)
-        annotation.mkdir(parents=True, exist_ok=True)
+    for patient in range(N_TRAINING_PATIENTS + 2):
+        part = "train" if patient < N_TRAINING_PATIENTS else "inter"
         for number, label in enumerate(("normal", "cas", "poor_quality")):
-            stem = f"9000{patient:04d}_5.0_0_p{number + 1}_{patient * 3 + number}"
-            waveform = 0.02 * draw.standard_normal(24_000)
-            if label == "cas":
-                waveform += 0.1 * np.sin(2 * np.pi * 500 * np.arange(24_000) / 8000)
-            soundfile.write(audio / f"{stem}.wav", waveform, 8000, subtype="PCM_16")
-            word = "wheeze" if label == "cas" else "normal"
-            events = [Stretch(0.2, 1.2, word), Stretch(1.4, 2.6, word)] if label != "poor_quality" else []
-            write_annotation(annotation / f"{stem}.json", label, events)
+            write_recording(folder, part, patient, number, label, draw)
+        if part == "train":
+            write_recording(folder, "intra", patient, 3, "cas", draw)
     return folder
 
 
@@ -89,6 +95,25 @@ def test_test_recordings_are_judged_and_poor_quality_is_never_answered(run, corp
     judged = table[table["label"] != "poor_quality"]
     assert (judged["label"] == judged["decision"]).all()
     assert set(table["patient"].astype(str)) == {f"9000{N_TRAINING_PATIENTS + each:04d}" for each in (0, 1)}
+
+
+def test_another_test_of_the_corpus_is_judged_too(run, corpus, feature_cache, tmp_path):
+    ask = ["test", str(run), "--data-folder", str(corpus), "--recordings", "task-2-1", "--split", "sprsound2022/intra"]
+    done = CliRunner().invoke(app, [*ask, "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    assert set(table["split"]) == {"sprsound2022/intra"}
+    assert set(table["patient"].astype(str)) == {f"9000{patient:04d}" for patient in range(N_TRAINING_PATIENTS)}
+    assert (table["decision"] == "adventitious").all()
+
+
+def test_no_judge_has_seen_a_test_recording_of_the_patients_it_is_fitted_on(run, corpus, feature_cache):
+    heard = hear_recordings(load_run(run), corpus, Subset.VALIDATION)
+    assert len({each.recording.patient_id for each in heard.recordings}) == N_TRAINING_PATIENTS // 2
+    assert len(heard.recordings) == 3 * N_TRAINING_PATIENTS // 2
+    assert all(
+        each.recording.path.is_relative_to(corpus / "BioCAS2022" / PARTS["train"][0]) for each in heard.recordings
+    )
 
 
 def test_the_judge_is_fitted_on_the_patients_of_every_fold(run, corpus, feature_cache, monkeypatch, shared_home):
@@ -141,9 +166,8 @@ def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cach
     [
         (["--recordings", "task-1-2"], "one of events"),
         (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
-        (["--recordings", "task-2-1", "--split", "sprsound2022/intra"], "Leave out --split"),
-        (["--recordings", "task-2-1", "--in-context"], "Leave out --split"),
-        (["--recordings", "task-2-1", "--smooth"], "Leave out --split"),
+        (["--recordings", "task-2-1", "--in-context"], "Leave out --hide"),
+        (["--recordings", "task-2-1", "--smooth"], "Leave out --hide"),
         (["--in-context", "--class-shares", "training"], "Leave out one or the others"),
         (["--class-shares", "normal"], "cannot be read from 'normal'"),
         (["--class-shares", "normal=much"], "a share for every class"),

@@ -25,13 +25,13 @@ def collecting(load_script, monkeypatch, tmp_path) -> ModuleType:
     return script
 
 
-def of_fold(made, fold, seed):
+def of_fold(made, fold, seed, classes=CLASSES):
     """Predictions of patients that no other fold has."""
-    found = made(seed=seed, labels_seed=200 + seed, n_patients=6, n_cycles=20, classes=CLASSES)
+    found = made(seed=seed, labels_seed=200 + seed, n_patients=6, n_cycles=20, classes=classes)
     table = found.table.assign(split="sprsound2022/inter", selection="validation")
     for column in ("cycle_id", "recording", "patient"):
         table[column] = f"{fold}-" + table[column]
-    return Predictions(table, CLASSES)
+    return Predictions(table, classes)
 
 
 @pytest.fixture
@@ -87,3 +87,25 @@ def test_tests_are_judged_by_all_folds(collecting, run):
     expected = smoothed(read_predictions(run / "seed-1" / "predictions.csv"), best_smoothing(*held_back))
     found = read_predictions(place / "seed-1" / "predictions.csv")
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+
+
+def test_recordings_of_both_tests_make_the_union_and_coarser_answers(collecting, run, made):
+    classes = datasets.get("sprsound2022").tasks["task-2-2"].classes
+    file, tables = collecting.judged_file("task-2-2", ""), {}
+    of_fold(made, "all", 3, classes).table.to_csv(run / file, index=False)
+    for seed in (1, 2, 3):
+        for test, drawn in (("inter", 7), ("intra", 8)):
+            tables[test] = of_fold(made, test, drawn, classes)
+            tables[test].table.to_csv(run / f"seed-{seed}" / f"{test}-{file}", index=False)
+    collecting.score_recordings(run, "task-2-1", NAME, file)
+    inter, union = (collecting.place_of("task-2-1", test, NAME) for test in ("inter", "union"))
+    found = read_predictions(inter / "seed-3" / "predictions.csv")
+    assert found.classes == ("normal", "adventitious", "poor_quality")
+    finer = tables["inter"].probabilities
+    np.testing.assert_allclose(
+        found.probabilities, np.c_[finer[:, 0], finer[:, 1:4].sum(axis=1), finer[:, 4]], atol=1e-6
+    )
+    summary = json.loads((union / "seed-3" / "summary.json").read_text())
+    assert summary["split"] == "sprsound2022/union"
+    assert sum(map(sum, summary["confusion_matrix"])) == len(tables["inter"].table) + len(tables["intra"].table)
+    assert not list(union.rglob("predictions.csv"))

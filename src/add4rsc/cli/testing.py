@@ -81,7 +81,7 @@ def predict_and_score(
     hidden = GROUPS if without_metadata else tuple(hide or ())
     shares = _read_shares(class_shares) if class_shares else None
     _check_known(hidden)
-    _check_alone(recordings, in_context, bool(split or hidden), smooth or shares is not None)
+    _check_alone(recordings, in_context, bool(hidden), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
     if weighed and not (in_context or recordings):
@@ -90,7 +90,9 @@ def predict_and_score(
     trained = load_ensemble(run) if ensemble else load_run(run)
     if recordings:
         fellows = [load_run(each) for each in others]
-        predictions = predict_recordings(trained, data_folder, recordings, fellows, weighed=weighed)
+        predictions = predict_recordings(
+            trained, data_folder, recordings, fellows, split_name=split or None, weighed=weighed
+        )
         told = f"-{recordings}"
     else:
         known = (*(each.folder for each in trained.members or (trained,)), *others)
@@ -112,13 +114,13 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _check_alone(recordings: str, in_context: bool, elsewhere: bool, moved: bool) -> None:
+def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) -> None:
     """Let whole recordings be judged by themselves, and cycles by one rule.
 
     Args:
         recordings: their task, if they are judged.
         in_context: whether a judge decides on cycles.
-        elsewhere: whether another test is asked for, or something is hidden.
+        hides: whether something is hidden from the network.
         moved: whether answers are moved towards those of a recording or a stethoscope.
 
     Raises:
@@ -126,10 +128,10 @@ def _check_alone(recordings: str, in_context: bool, elsewhere: bool, moved: bool
     """
     from add4rsc.errors import WrongUsageError
 
-    if recordings and (in_context or elsewhere or moved):
+    if recordings and (in_context or hides or moved):
         raise WrongUsageError(
-            "--recordings judges the run's own test, by sound alone. Leave out --split, --hide, --in-context, --smooth "
-            "and --class-shares."
+            "--recordings judges by sound alone, and whole recordings. Leave out --hide, --in-context, --smooth and "
+            "--class-shares."
         )
     if in_context and moved:
         raise WrongUsageError(

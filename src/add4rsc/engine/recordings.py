@@ -40,14 +40,22 @@ class HeardRecordings:
     run: TrainedRun
     dataset: AbstractDataset
     subset: Subset
+    split: str
+    """Whose test, or the run's own."""
     recordings: Sequence[RespiratoryCycle]
     values: Float[ndarray, "recording value"]
 
 
 def predict_recordings(
-    run: TrainedRun, data_folder: Path, task_name: str, fit_on: Sequence[TrainedRun] = (), *, weighed: bool = False
+    run: TrainedRun,
+    data_folder: Path,
+    task_name: str,
+    fit_on: Sequence[TrainedRun] = (),
+    *,
+    split_name: str | None = None,
+    weighed: bool = False,
 ) -> Predictions:
-    """Judge the test recordings of the run's own split.
+    """Judge the test recordings of the run's own split, or of another one of the corpus.
 
     Args:
         run: a network that was trained on events of the corpus, with validation patients.
@@ -55,6 +63,7 @@ def predict_recordings(
         task_name: a task of whole recordings.
         fit_on: further networks, of the same classes and split, on whose validation recordings the judge is fitted too,
             each heard by the one that held it back: the other folds of a cross-validation.
+        split_name: whose test recordings; None is the run's own split.
         weighed: whether normal recordings weigh as much as all others together in the judge (`fit_judge`).
 
     Raises:
@@ -70,19 +79,23 @@ def predict_recordings(
     for each in fit_on:
         _check_fellow(run, each)
     known = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (run, *fit_on)]
-    return judge_recordings(hear_recordings(run, data_folder, Subset.TEST), task_name, known, weighed=weighed)
+    asked = hear_recordings(run, data_folder, Subset.TEST, split_name)
+    return judge_recordings(asked, task_name, known, weighed=weighed)
 
 
-def hear_recordings(run: TrainedRun, data_folder: Path, subset: Subset) -> HeardRecordings:
-    """Look at every window of the recordings of the run's validation patients, or of its test.
+def hear_recordings(
+    run: TrainedRun, data_folder: Path, subset: Subset, split_name: str | None = None
+) -> HeardRecordings:
+    """Look at every window of the recordings of a test, or of those training recordings that are the run's validation.
 
     Raises:
         WrongUsageError, SplitError, DatasetNotFoundError, AudioError, AnnotationError: see `predict_recordings`.
     """
     dataset = open_dataset(data_folder)
     _check_run(run, dataset)
-    recordings = _recordings_of(run, dataset, subset)
-    return HeardRecordings(run, dataset, subset, recordings, _pool(run, recordings))
+    name = split_name or run.recipe.split or ""
+    recordings = _recordings_of(run, dataset, subset, name)
+    return HeardRecordings(run, dataset, subset, name, recordings, _pool(run, recordings))
 
 
 def judge_recordings(
@@ -102,7 +115,7 @@ def judge_recordings(
     labels = np.array([task.label(each.annotation) for each in known], dtype=np.int64)
     judge = fit_judge(values, labels, [each.recording.patient_id for each in known], weighed=weighed)
     probabilities = judged_probabilities(judge, asked.values, len(task.classes))
-    constants = {"subset": asked.subset.value, "split": run.recipe.split or ""}
+    constants = {"subset": asked.subset.value, "split": asked.split}
     return to_predictions(asked.recordings, probabilities, task, **constants, selection=run.recipe.selection.value)
 
 
@@ -134,20 +147,17 @@ def _check_fellow(run: TrainedRun, other: TrainedRun) -> None:
         )
 
 
-def _recordings_of(run: TrainedRun, dataset: AbstractDataset, subset: Subset) -> list[RespiratoryCycle]:
-    """The recordings of the run's test, or those of its validation patients that are not in it."""
-    recipe = run.recipe
-    tested = dataset.published_split(recipe.split or "").members(Subset.TEST)
+def _recordings_of(
+    run: TrainedRun, dataset: AbstractDataset, subset: Subset, split_name: str
+) -> list[RespiratoryCycle]:
+    """The recordings of a split's test; or those of its training whose patients the run holds back."""
+    named = dataset.published_split(split_name).members(subset if subset is Subset.TEST else Subset.TRAIN)
     of_recordings = next(task for task in dataset.tasks.values() if task.unit == "recording")
-    recordings = cycles_for(dataset, of_recordings)
+    recordings = [each for each in cycles_for(dataset, of_recordings) if each.recording.recording_id in named]
     if subset is Subset.TEST:
-        return [each for each in recordings if each.recording.recording_id in tested]
-    patients = {cycle.recording.patient_id for cycle in own_split(recipe, dataset).validation}
-    return [
-        each
-        for each in recordings
-        if each.recording.patient_id in patients and each.recording.recording_id not in tested
-    ]
+        return recordings
+    patients = {cycle.recording.patient_id for cycle in own_split(run.recipe, dataset).validation}
+    return [each for each in recordings if each.recording.patient_id in patients]
 
 
 def _pool(run: TrainedRun, recordings: Sequence[RespiratoryCycle]) -> Float[ndarray, "recording value"]:
