@@ -102,9 +102,8 @@ def test_recordings_of_both_tests_make_the_union_and_coarser_answers(collecting,
     found = read_predictions(inter / "seed-3" / "predictions.csv")
     assert found.classes == ("normal", "adventitious", "poor_quality")
     finer = tables["inter"].probabilities
-    np.testing.assert_allclose(
-        found.probabilities, np.c_[finer[:, 0], finer[:, 1:4].sum(axis=1), finer[:, 4]], atol=1e-6
-    )
+    expected = np.c_[finer[:, 0], finer[:, 1:4].sum(axis=1), finer[:, 4]]
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)  # tables have five digits
     summary = json.loads((union / "seed-3" / "summary.json").read_text())
     assert summary["split"] == "sprsound2022/union"
     assert sum(map(sum, summary["confusion_matrix"])) == len(tables["inter"].table) + len(tables["intra"].table)
