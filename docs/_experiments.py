@@ -49,6 +49,8 @@ IN_FOLDS = {FOLDS: "as recorded", TAUGHT_IN_FOLDS: "among noise, taught"}
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
 """End of the name of what is judged with the other events of its recording."""
+MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
+"""How folders of results end whose answers were moved."""
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
     "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
@@ -297,10 +299,6 @@ def _moved(place: Path) -> list[str]:
     return cells
 
 
-MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
-"""How folders of results end whose answers were moved."""
-
-
 def icbhi_noise() -> str:
     """Score under noise on the official test of the ICBHI subset, with and without a layer."""
     lines = ["| in front of the network | answers | seeds | clean | 10 dB | 0 dB |", "|" + "---|" * 6]
@@ -319,10 +317,12 @@ def icbhi_noise() -> str:
 
 def stethoscopes_matched() -> str:
     """Scores on every stethoscope of the ICBHI subset's official test, before and after answers are moved."""
+    first = next(path.partition("/")[2] for path in ELSEWHERE if path.startswith("official/"))
+    counts = {name: each["n_cycles"] for name, each in sorted(_summaries(ICBHI / first)[0]["per_stethoscope"].items())}
+    columns = [f"{name} ({count})" for name, count in counts.items()]
     lines = [
-        "| trained on | answers | seeds | all cycles | AKGC417L (51) | Litt3200 (461) | Meditron (459) | ensemble "
-        "| its lowest stethoscope |",
-        "|" + "---|" * 9,
+        f"| trained on | answers | seeds | all cycles | {' | '.join(columns)} | ensemble | its lowest stethoscope |",
+        "|" + "---|" * (6 + len(columns)),
     ]
     ways = {"": "as they are", MATCHED: "shares matched", SMOOTHED: "smoothed, shares matched"}
     for path, title in ELSEWHERE.items():

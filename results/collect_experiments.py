@@ -28,13 +28,12 @@ from numpy import ndarray
 from add4rsc.audio.enhancement import Enhancement
 from add4rsc.cli._coarse import read_as
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.context import best_smoothing, read_validation
+from add4rsc.engine.context import best_smoothing, read_validation, smoothed
 from add4rsc.engine.decision import OFFSET, best_offset, match_shares, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import Run, read_run, tables_of_seeds
-from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.robustness.results import difference_rows
@@ -44,8 +43,7 @@ from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
-TAUGHT_IN_FOLDS, TAUGHT_AGAIN = "sprsound-taught/in-folds", "sprsound-taught/again"
-TAUGHT_SMOOTHED, TAUGHT_ADD = "sprsound-taught/in-recordings", "sprsound-taught/fixed"
+TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -59,8 +57,8 @@ NAMES = {
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
-    TAUGHT_AGAIN: "fine_tuning-mn04-taught-again",
-    TAUGHT_SMOOTHED: "fine_tuning-mn04-taught-in-recordings",
+    "sprsound-taught/again": "fine_tuning-mn04-taught-again",
+    "sprsound-taught/in-recordings": "fine_tuning-mn04-taught-in-recordings",
     TAUGHT_ADD: "add4rsc-mn04-taught",
     UNTAUGHT: "fine_tuning-mn04-untaught",
     "sprsound-taught/same": "fine_tuning-mn04-taught-by-seeds",
@@ -241,8 +239,7 @@ def collect_matched(run: Path, place: Path, corpus: Path) -> None:
     for seed in finished:
         of_test = read_predictions(place / f"seed-{seed}" / "predictions.csv")
         smoothing = best_smoothing(held_back[seed]) if together is None else together
-        smoothed = smooth_recordings(of_test.probabilities, of_test.table["recording"].tolist(), smoothing)
-        for told, probabilities in ((MATCHED, of_test.probabilities), (SMOOTHED, smoothed)):
+        for told, probabilities in ((MATCHED, of_test.probabilities), (SMOOTHED, smoothed(of_test, smoothing))):
             found = of_test.answered(match_shares(probabilities, of_test.table["stethoscope"].tolist(), shares))
             write_scored(place.with_name(f"{place.name}{told}") / f"seed-{seed}", found)
         write_json(place.with_name(f"{place.name}{SMOOTHED}") / f"seed-{seed}" / "smoothing.json", smoothing)

@@ -35,11 +35,10 @@ from collect_experiments import (
 )
 
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
+from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smoothed
 from add4rsc.engine.decision import match_shares
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
-from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_text
 from add4rsc.terms import Subset
@@ -68,8 +67,7 @@ def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
     shares = np.bincount(labels, minlength=len(held_back[0].classes)) / len(labels)
 
     def smooth(predictions: Predictions) -> Predictions:
-        recordings = predictions.table["recording"].tolist()
-        return predictions.answered(smooth_recordings(predictions.probabilities, recordings, smoothing))
+        return predictions.answered(smoothed(predictions, smoothing))
 
     def match(predictions: Predictions) -> Predictions:
         one_stethoscope = [""] * len(predictions.table)

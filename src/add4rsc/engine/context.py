@@ -106,15 +106,15 @@ def best_smoothing(*of_validation: Predictions) -> float:
     Args:
         of_validation: what one or several networks say of their validation patients, one cycle at a time.
     """
+    labels = np.concatenate([each.labels for each in of_validation])
 
     def log_likelihood(smoothing: float) -> float:
-        of_labels = [_of_labels(each, smoothing) for each in of_validation]
-        return float(np.log(np.concatenate(of_labels).clip(LEAST_PROBABILITY)).mean())
+        found = np.concatenate([smoothed(each, smoothing) for each in of_validation])
+        return float(np.log(found[np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)).mean())
 
     return float(max(CANDIDATES, key=log_likelihood))
 
 
-def _of_labels(predictions: Predictions, smoothing: float) -> Float[ndarray, " cycle"]:
-    recordings = predictions.table["recording"].tolist()
-    smoothed = smooth_recordings(predictions.probabilities, recordings, smoothing)
-    return smoothed[np.arange(len(smoothed)), predictions.labels]
+def smoothed(predictions: Predictions, smoothing: float) -> Float[ndarray, "cycle class"]:
+    """Probabilities of a table's cycles, moved towards the mean of their recording (`metrics.smoothing`)."""
+    return smooth_recordings(predictions.probabilities, predictions.table["recording"].tolist(), smoothing)
