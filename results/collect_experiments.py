@@ -97,12 +97,16 @@ FOUR_CLASSES: dict[Corpus, Path] = {
     "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
 }
 """Where results on the four classes of either corpus are."""
+PROBED = ("sprsound-probes", "sprsound-levers")
+"""Groups that were tried on validation patients alone."""
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)
 AGAINST_PLAIN = "against-plain.json"
 MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """What the folders are named for whose answers were moved."""
 RECIPE = "recipe.json"
+SHIFTED = "-shifted"
+"""End of the names of what is heard from several starts."""
 OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS = ("task-1-2", "task-1-1")
 TESTS = ("inter", "intra", "union")
@@ -118,6 +122,11 @@ def finished_seeds(run: Path) -> dict[int, Path]:
     return {seed: table.parent for seed, table in tables_of_seeds(run).items()}
 
 
+def path_of(run: Path) -> str:
+    """GROUP/NAME of the experiment that a folder of runs is of."""
+    return "/".join(run.parts[-2:]).removesuffix(SHIFTED)
+
+
 def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
     """Predictions with the weight of the normal class that serves the validation patients best."""
     labels, probabilities = ([getattr(each, name) for each in of_validation] for name in ("labels", "probabilities"))
@@ -128,7 +137,7 @@ def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:
 
 def collect_events(run: Path, name: str, corpus: Path) -> None:
     """Tasks of events; on the inter-patient test beside them with a weight of the normal class."""
-    finished, path = finished_seeds(run), "/".join(run.parts[-2:])
+    finished, path = finished_seeds(run), path_of(run)
     tests = TESTS if path in WHOLE else TESTS[:1]
     held_back = {seed: read_validation(folder) for seed, folder in finished.items()}
     for seed, folder in finished.items():
@@ -199,11 +208,15 @@ def tested(folder: Path, corpus: Path, test: str) -> Predictions:
 
 
 def collect_probe(run: Path) -> None:
-    """How a single training went on its validation patients; its test is left alone."""
+    """How trainings went on their validation patients; their test is left alone."""
     for seed, folder in finished_seeds(run).items():
-        place = place_of(EVENT_TASKS[0], "probes", run.name)
-        copy_run(folder, place / f"seed-{seed}")
-        note_command(place, run)
+        copy_run(folder, place_of_probe(run) / f"seed-{seed}")
+        note_command(place_of_probe(run), run)
+
+
+def place_of_probe(run: Path) -> Path:
+    """Folder of what was tried on validation patients."""
+    return place_of(EVENT_TASKS[0], "probes", run.name)
 
 
 def collect_icbhi(run: Path, corpus: Path) -> None:
@@ -235,7 +248,7 @@ def collect_matched(run: Path, place: Path, corpus: Path) -> None:
     finished = finished_seeds(run)
     shares = shares_of_training(corpus)
     held_back = {seed: read_validation(folder) for seed, folder in finished.items()}
-    together = best_smoothing(*held_back.values()) if "/".join(run.parts[-2:]) in IN_FOLDS else None
+    together = best_smoothing(*held_back.values()) if path_of(run) in IN_FOLDS else None
     for seed in finished:
         of_test = read_predictions(place / f"seed-{seed}" / "predictions.csv")
         smoothing = best_smoothing(held_back[seed]) if together is None else together
@@ -293,7 +306,7 @@ def finish(place: Path, run: Path, command: str = COMMAND) -> None:
 
 def note_command(place: Path, run: Path, command: str = COMMAND) -> None:
     """Say by what a result was made."""
-    write_text(place / "command.txt", command.format(path="/".join(run.parts[-2:])))
+    write_text(place / "command.txt", command.format(path=path_of(run)))
 
 
 def collect_robustness(measured: Path) -> None:
@@ -396,7 +409,7 @@ def main() -> None:
 
 def collect_own(runs: Path, sprsound: Path, icbhi: Path | None) -> None:
     """What is tested on the corpus that it was trained on."""
-    for probe in sorted(runs.glob("sprsound-probes/*")):
+    for probe in (each for group in PROBED for each in sorted(runs.glob(f"{group}/*"))):
         collect_probe(probe)
     if icbhi is not None:
         for run in filter(finished_seeds, sorted(runs.glob("icbhi-*/*"))):

@@ -11,6 +11,7 @@ test.
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -18,18 +19,25 @@ import numpy as np
 import pandas as pd
 from collect import write_scored
 from collect_experiments import (
+    AGAINST_PLAIN,
     EVENT_TASKS,
     IN_FOLDS,
     MATCHED,
     NAMES,
+    OF_A_RUN,
+    RECIPE,
+    SHIFTED,
     TESTS,
     WHOLE,
+    collect_events,
+    copy_files,
     drop_tables,
     finish,
     finish_events,
     finished_seeds,
     note_command,
     place_of,
+    place_of_probe,
     score_events,
     tested,
 )
@@ -37,10 +45,16 @@ from collect_experiments import (
 from add4rsc.cli._coarse import read_as
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smoothed
 from add4rsc.engine.decision import match_shares
+from add4rsc.engine.folder import VALIDATION
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
+from add4rsc.engine.shifting import shift_run
+from add4rsc.engine.testing import predict_test_subset, predict_validation_subset
+from add4rsc.metrics.compare import compare_runs
+from add4rsc.metrics.runs import ONLY, Run
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY
 from add4rsc.predictions import Predictions, read_predictions
-from add4rsc.storage import write_text
+from add4rsc.storage import write_json, write_text
 from add4rsc.terms import Subset
 
 RECORD_TASKS = ("task-2-1", "task-2-2")
@@ -51,16 +65,22 @@ IN_CONTEXT, SMOOTHED, FROM_FINER = "-in-context", "-smoothed", "-from-finer"
 answer that is read from that to a task of more classes."""
 JUDGES = ("", "-weighed")
 """Ends of what most likely classes decide, and of where what is normal weighs as in the score (`--weighed`)."""
+RULES = (*(f"{IN_CONTEXT}{end}" for end in JUDGES), SMOOTHED, MATCHED)
+"""What is decided with other events in sight, by the ends of the results' names."""
 Rule = Callable[[Predictions], Predictions]
 HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
+N_SHIFTS = 6
+"""Starts from which networks hear every event once more."""
+LEVERS, UNCHANGED = "sprsound-levers", "sprsound-folds/plain"
+"""What was tried on held-back patients, and what each of them changes."""
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
     "python results/collect_folds.py runs/experiments --sprsound SPRSOUND\n"
 )
 
 
-def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
+def rules_fitted_on(held_back: Sequence[Predictions], ends: Sequence[str]) -> dict[str, Rule]:
     """End of a result's name -> what decides on events with the others of their recording, or of the test, in sight."""
     smoothing = best_smoothing(*held_back)
     labels = np.concatenate([each.labels for each in held_back])
@@ -73,29 +93,50 @@ def rules_fitted_on(held_back: Sequence[Predictions]) -> dict[str, Rule]:
         one_stethoscope = [""] * len(predictions.table)
         return predictions.answered(match_shares(predictions.probabilities, one_stethoscope, shares))
 
-    judges = {f"{IN_CONTEXT}{end}": ContextJudge.fit(*held_back, weighed=bool(end)).judge for end in JUDGES}
-    return {**judges, SMOOTHED: smooth, MATCHED: match}
+    by_one_number = {SMOOTHED: smooth, MATCHED: match}
+
+    def rule_of(end: str) -> Rule:
+        return by_one_number.get(end) or ContextJudge.fit(*held_back, weighed=end.endswith(JUDGES[1])).judge
+
+    return {end: rule_of(end) for end in ends}
 
 
-def collect_in_context(run: Path, name: str, corpus: Path) -> None:
+def hear_shifted(run: Path, corpus: Path) -> Path:
+    """What the networks of a run say if they hear every event from several starts, in a folder as theirs beside it."""
+    place = run.with_name(f"{run.name}{SHIFTED}")
+    for seed, folder in finished_seeds(run).items():
+        own = place / f"seed-{seed}"
+        if (own / "predictions.csv").exists():
+            continue
+        network = shift_run(load_run(folder), N_SHIFTS)
+        copy_files((*OF_A_RUN, RECIPE), folder, own)
+        tables = {VALIDATION: predict_validation_subset(network, corpus)}
+        inter, intra = (predict_test_subset(network, corpus, f"sprsound2022/{test}") for test in PARTS_OF["union"])
+        tables |= {"tested-on-intra.csv": intra, "tested-on-union.csv": joined([inter, intra], "union")}
+        for name, found in (*tables.items(), ("predictions.csv", inter)):  # when that is there, all is
+            write_text(own / name, found.table.to_csv(index=False))
+    return place
+
+
+def collect_in_context(run: Path, name: str, corpus: Path, ends: Sequence[str] = RULES) -> None:
     """Events of every test decided on together with others: those of their recording, or all."""
     finished = finished_seeds(run)
-    for end, decide in rules_fitted_on([read_validation(folder) for folder in finished.values()]).items():
+    for end, decide in rules_fitted_on([read_validation(folder) for folder in finished.values()], ends).items():
         for seed, folder in finished.items():
             for test in TESTS:
                 score_events(decide(tested(folder, corpus, test)), test, f"{name}{end}", seed)
         finish_events(run, f"{name}{end}", TESTS, COMMAND)
-    for end in (SMOOTHED, MATCHED):
+    for end in {SMOOTHED, MATCHED} & set(ends):
         for test in TESTS:
             drop_tables(place_of(EVENT_TASKS[1], test, f"{name}{end}"))  # task 1-2 has them
 
 
-def collect_held_back(run: Path, name: str) -> None:
+def collect_held_back(run: Path, name: str, ends: Sequence[str] = RULES) -> None:
     """Both tasks of events on the training patients, alone and by every rule."""
     held_back = [read_validation(each) for each in finished_seeds(run).values()]
     decided: dict[str, list[Predictions]] = {"": held_back}
     for each in held_back:
-        for end, decide in rules_fitted_on([other for other in held_back if other is not each]).items():
+        for end, decide in rules_fitted_on([other for other in held_back if other is not each], ends).items():
             decided.setdefault(end, []).append(decide(each))
     for end, tables in decided.items():
         together = joined(tables)
@@ -105,6 +146,37 @@ def collect_held_back(run: Path, name: str) -> None:
             note_command(place, run, COMMAND)
             if end or task != EVENT_TASKS[0]:
                 drop_tables(place)
+
+
+def collect_lever(run: Path, plain: Path) -> None:
+    """What folds say of the patients that they held back, minus what the folds of the same seeds without a change do.
+
+    Besides the scores the difference of the mean log likelihood of the labels, in nats, which asks for no threshold.
+    """
+    seeds = finished_seeds(run).keys() & finished_seeds(plain).keys()
+    changed, unchanged = (
+        joined([read_validation(finished_seeds(each)[seed]) for seed in sorted(seeds)]) for each in (run, plain)
+    )
+    for task in EVENT_TASKS:
+        tables = {each.name: read_as(table, task) for each, table in ((plain, unchanged), (run, changed))}
+        first, second = (Run(name, {ONLY: table}) for name, table in tables.items())
+        likelihoods = [mean_log_likelihood(*each.tables) for each in (first, second)]
+        told = asdict(compare_runs(first, second)) | {"log_likelihood": likelihoods, "folds": sorted(seeds)}
+        write_json(place_of_probe(run) / f"{task}-{AGAINST_PLAIN}", told)
+
+
+def mean_log_likelihood(table: Predictions) -> float:
+    """Of the labels, in nats; the higher the better."""
+    of_labels = table.probabilities[np.arange(len(table.labels)), table.labels]
+    return float(np.log(of_labels.clip(LEAST_PROBABILITY)).mean())
+
+
+def collect_shifted(run: Path, name: str, corpus: Path) -> None:
+    """Events that are heard from several starts, alone, in context and smoothed."""
+    again, told, ends = hear_shifted(run, corpus), f"{name}{SHIFTED}", (IN_CONTEXT, SMOOTHED)
+    collect_events(again, told, corpus)
+    collect_in_context(again, told, corpus, ends)
+    collect_held_back(again, told, ends)
 
 
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
@@ -124,8 +196,7 @@ def score_recordings(run: Path, task: str, name: str, file: str) -> None:
     """A task of recordings as a judge's decisions answer it: by every seed on tests, by all on training patients."""
     for test in TESTS:
         for seed, folder in finished_seeds(run).items():
-            found = joined([read_predictions(folder / f"{part}-{file}") for part in PARTS_OF[test]])
-            found = Predictions(found.table.assign(split=f"sprsound2022/{test}"), found.classes)
+            found = joined([read_predictions(folder / f"{part}-{file}") for part in PARTS_OF[test]], test)
             write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(found, task))
         finish(place_of(task, test, name), run, COMMAND)
     drop_tables(place_of(task, "union", name))
@@ -135,9 +206,10 @@ def score_recordings(run: Path, task: str, name: str, file: str) -> None:
     note_command(held_back, run, COMMAND)
 
 
-def joined(parts: Sequence[Predictions]) -> Predictions:
-    """Several tables of the same classes as one."""
-    return Predictions(pd.concat([each.table for each in parts], ignore_index=True), parts[0].classes)
+def joined(parts: Sequence[Predictions], test: str = "") -> Predictions:
+    """Several tables of the same classes as one; of a test, if it is named."""
+    table = pd.concat([each.table for each in parts], ignore_index=True)
+    return Predictions(table.assign(split=f"sprsound2022/{test}") if test else table, parts[0].classes)
 
 
 def judged_file(task: str, end: str) -> str:
@@ -169,12 +241,15 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
     arguments = parser.parse_args()
+    for run in filter(finished_seeds, sorted(arguments.runs.glob(f"{LEVERS}/*"))):
+        collect_lever(run, arguments.runs / UNCHANGED)
     for path in WHOLE:
         if path in IN_FOLDS and finished_seeds(arguments.runs / path):
             run, name = arguments.runs / path, NAMES[path]
             collect_in_context(run, name, arguments.sprsound)
             collect_held_back(run, name)
             collect_recordings(run, name, arguments.sprsound)
+            collect_shifted(run, name, arguments.sprsound)
 
 
 if __name__ == "__main__":

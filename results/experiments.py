@@ -126,6 +126,16 @@ COLOURED = {"response.probability": 1.0, "response.colour_db": 12.0}
 """Every training cycle through another stethoscope."""
 BOXED: dict[str, Any] = {"task": "cycle-4", "drop_last": True, "averaging.kind": "ema", "averaging.decay": 0.99}
 """For the model in the box: 3 s, 6 epochs, noise and other stethoscopes in most of the cycles of two corpora."""
+LEVERS: dict[str, dict[str, Any]] = {
+    "co-tuning": {
+        "name": "co_tuning/mn04-small",
+        "method": "co_tuning",
+        "backbone_options": {"source_head": True},
+    },
+    "splice": {"name": "splice/mn04-small", "method": "splice"},
+    "unweighted": {"class_weights": "none"},
+}
+"""What might bring the folds further: AudioSet's tags as a second task, spliced cycles, no weights for the classes."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -136,6 +146,7 @@ def list_experiments() -> list[Experiment]:
         Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
+        *(Experiment("sprsound-levers", name, MN04, FOLDS | each, in_folds=True) for name, each in LEVERS.items()),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
         Experiment("joint", "taught", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain"),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),

@@ -33,7 +33,7 @@ def test_the_normal_class_is_weighed_by_all_validation_patients_together(collect
 
 def test_every_experiment_has_one_place_for_its_results(collecting, load_script):
     experiments = load_script("results/experiments.py").list_experiments()
-    collected = {each.path for each in experiments if each.corpus == "sprsound" and each.group != "sprsound-probes"}
+    collected = {each.path for each in experiments if each.corpus == "sprsound" and each.group not in collecting.PROBED}
     assert collecting.NAMES.keys() | collecting.JOINT.keys() == collected
     assert len(set(collecting.NAMES.values())) == len(collecting.NAMES)
     forms = {each.name for each in experiments if each.corpus == "icbhi"}
@@ -50,3 +50,7 @@ def test_stored_recipe_names_its_teacher_but_no_folder_of_this_machine(collectin
     told = (tmp_path / "place" / "recipe.json").read_text()
     assert told == '{"options": {"teacher": "runs/experiments/folds/plain"}}'
     assert (tmp_path / "place" / "history.csv").read_text() == "as it was"
+
+
+def test_what_is_heard_once_more_is_of_the_same_experiment(collecting):
+    assert collecting.path_of(Path("runs") / "sprsound-folds" / f"plain{collecting.SHIFTED}") == "sprsound-folds/plain"

@@ -1,6 +1,7 @@
 """What is judged once more where the seeds of a run are the folds of a cross-validation."""
 
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -8,9 +9,13 @@ import numpy as np
 import pytest
 
 from add4rsc.datasets import datasets
+from add4rsc.datasets.sprsound import SprSound2022
 from add4rsc.engine.context import ContextJudge, best_smoothing
+from add4rsc.engine.run import RunSettings, train
+from add4rsc.methods import recipes
 from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
+from add4rsc.recipe import change_recipe
 
 RESULTS = Path(__file__).parents[2] / "results"
 CLASSES = datasets.get("sprsound2022").tasks["task-1-2"].classes
@@ -108,3 +113,58 @@ def test_recordings_of_both_tests_make_the_union_and_coarser_answers(collecting,
     assert summary["split"] == "sprsound2022/union"
     assert sum(map(sum, summary["confusion_matrix"])) == len(tables["inter"].table) + len(tables["intra"].table)
     assert not list(union.rglob("predictions.csv"))
+
+
+def test_a_lever_is_compared_on_patients_that_both_networks_held_back(collecting, run, made, monkeypatch):
+    lever = run.with_name("lever")
+    for seed in (1, 2):
+        (lever / f"seed-{seed}").mkdir(parents=True)
+        better = made(seed=seed, labels_seed=200 + seed, n_patients=6, n_cycles=20, classes=CLASSES, skill=0.9)
+        table = read_predictions(run / f"seed-{seed}" / "validation.csv").answered(better.probabilities).table
+        for name in ("validation", "predictions"):
+            table.to_csv(lever / f"seed-{seed}" / f"{name}.csv", index=False)
+    collecting.collect_lever(lever, run)
+    found = json.loads((collecting.place_of_probe(lever) / "task-1-2-against-plain.json").read_text())
+    assert found["folds"] == [1, 2]
+    assert found["n_patients"] == 12
+    tables = {
+        place: [read_predictions(place / f"seed-{seed}" / "validation.csv") for seed in (1, 2)]
+        for place in (run, lever)
+    }
+    expected = [
+        np.mean(np.concatenate([np.log(each.probabilities[np.arange(len(each.labels)), each.labels]) for each in two]))
+        for two in tables.values()
+    ]
+    assert found["log_likelihood"] == pytest.approx(expected)
+    assert found["scores"]["score"]["difference"] > 0.1
+
+
+@pytest.fixture
+def trained(tmp_path, feature_cache):
+    """A corpus with two training patients, and a network that holds one of them back."""
+    corpus = SprSound2022.fake(tmp_path / "corpus")
+    for path in list(corpus.rglob("90000001_5.0_0_p1_1.*")):
+        shutil.copyfile(path, path.with_name(path.name.replace("90000001", "90000003")))
+    changes = {"epochs": 1, "task": "task-1-2", "validation_share": 0.5}
+    folder = tmp_path / "runs" / "group" / "trained"
+    recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
+    for seed in (1, 2):
+        settings = RunSettings(corpus, folder / f"seed-{seed}", accelerator="cpu", show_progress=False)
+        train(recipe, [seed], settings)
+    return folder, corpus
+
+
+def test_every_test_and_held_back_patient_is_heard_again_and_once(collecting, trained):
+    run, corpus = trained
+    again = collecting.hear_shifted(run, corpus)
+    own, shifted = run / "seed-2", again / "seed-2"
+    first, second = (read_predictions(each / "validation.csv") for each in (own, shifted))
+    assert list(first.table["cycle_id"]) == list(second.table["cycle_id"])
+    assert not np.allclose(first.probabilities, second.probabilities, atol=1e-6)
+    union = read_predictions(shifted / "tested-on-union.csv")
+    parts = [read_predictions(shifted / name) for name in ("predictions.csv", "tested-on-intra.csv")]
+    assert list(union.table["cycle_id"]) == [each for part in parts for each in part.table["cycle_id"]]
+    assert union.constant("split") == "sprsound2022/union"
+    assert set(union.table["shifts"]) == {collecting.N_SHIFTS}
+    (run / "seed-2" / "model.safetensors").unlink()
+    assert collecting.hear_shifted(run, corpus) == again

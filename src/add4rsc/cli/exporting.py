@@ -38,13 +38,16 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: write them as one network.")
     ] = False,
+    shifts: Annotated[
+        int, typer.Option(help="Hear every cycle from so many starts, one after another, and take the mean.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write a run's front-end and network as one ONNX file that needs no torch, with its labels and provenance."""
     from add4rsc.engine.calibrate import CalibrationRule
     from add4rsc.export.exporting import ExportSettings, export_run
 
-    settings = ExportSettings(data_folder, CalibrationRule(calibration.value), int8, ensemble)
+    settings = ExportSettings(data_folder, CalibrationRule(calibration.value), int8, ensemble, shifts)
     report = export_run(run, out, settings)
     if as_json:
         print_json(_as_object(report))

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from add4rsc.cli._app import app
 from add4rsc.cli._output import print_evaluation, print_json
+
+if TYPE_CHECKING:
+    from add4rsc.predictions import Predictions
 
 
 @app.command("test")
@@ -64,14 +67,22 @@ def predict_and_score(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
     ] = False,
+    shifts: Annotated[
+        int,
+        typer.Option(
+            help="Let the network hear every cycle from so many starts, as if it began later and its beginning came "
+            "last, and take the mean of its logits."
+        ),
+    ] = 1,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Default RUN/tested-on-SPLIT...")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
-    from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
+    from add4rsc.engine.context import ContextJudge, best_smoothing
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
+    from add4rsc.engine.shifting import shift_run
     from add4rsc.engine.testing import predict_test_subset
     from add4rsc.errors import WrongUsageError
     from add4rsc.metrics.evaluation import evaluate
@@ -87,22 +98,23 @@ def predict_and_score(
     if weighed and not (in_context or recordings):
         raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
     others = tuple(fit_on or ())
-    trained = load_ensemble(run) if ensemble else load_run(run)
+    trained = shift_run(load_ensemble(run) if ensemble else load_run(run), shifts)
     if recordings:
-        fellows = [load_run(each) for each in others]
+        fellows = [shift_run(load_run(each), shifts) for each in others]
         predictions = predict_recordings(
             trained, data_folder, recordings, fellows, split_name=split or None, weighed=weighed
         )
         told = f"-{recordings}"
     else:
-        known = (*(each.folder for each in trained.members or (trained,)), *others)
-        smoothing = best_smoothing(*map(read_validation, known)) if smooth else None
+        known = (*(each.folder for each in trained.members or (trained,)), *others) if smooth or in_context else ()
+        held_back = [_of_validation(each, data_folder, shifts) for each in known]
+        smoothing = best_smoothing(*held_back) if smooth else None
         predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
         told += "-smooth" * smooth + "-class-shares" * (shares is not None) + "-in-context" * in_context
         if in_context:
-            predictions = ContextJudge.fit(*map(read_validation, known), weighed=weighed).judge(predictions)
-    told += "-weighed" * weighed
+            predictions = ContextJudge.fit(*held_back, weighed=weighed).judge(predictions)
+    told += "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -112,6 +124,22 @@ def predict_and_score(
         print_json(result)
     else:
         print_evaluation(result, str(folder))
+
+
+def _of_validation(run: Path, data_folder: Path, n_shifts: int) -> "Predictions":
+    """What a run said of its validation patients, or says of them now, if it hears them from several starts.
+
+    Raises:
+        WrongUsageError: if it has none, or hears them anew and `data_folder` is another corpus than its own.
+    """
+    from add4rsc.engine.context import read_validation
+    from add4rsc.engine.loading import load_run
+    from add4rsc.engine.shifting import shift_run
+    from add4rsc.engine.testing import predict_validation_subset
+
+    if n_shifts == 1:
+        return read_validation(run)
+    return predict_validation_subset(shift_run(load_run(run), n_shifts), data_folder)
 
 
 def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) -> None:

@@ -15,9 +15,12 @@ from add4rsc.engine.context import SMOOTHING
 from add4rsc.engine.correction import correct_as_trained
 from add4rsc.engine.decision import SHARES, match_shares
 from add4rsc.engine.devices import predict_with_devices
+from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import known_groups, predict_probabilities, to_predictions
+from add4rsc.engine.shifting import SHIFTS, Shifted
+from add4rsc.engine.subsets import own_split
 from add4rsc.errors import PredictionsError, WrongUsageError
 from add4rsc.methods._base import AbstractInformedMethod
 from add4rsc.metrics.coarsening import merge_probabilities, merged_classes
@@ -25,7 +28,7 @@ from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import SUM_TOLERANCE, Predictions
 from add4rsc.protocol.split import make_split
 from add4rsc.protocol.stethoscopes import only_stethoscopes
-from add4rsc.terms import RespiratoryCycle, Task
+from add4rsc.terms import RespiratoryCycle, Subset, Task
 
 
 def predict_test_subset(
@@ -64,13 +67,13 @@ def predict_test_subset(
         )
     dataset = open_dataset(data_folder)
     (task, coarse), is_own = _find_task(run, dataset), dataset.name == recipe.dataset
-    own_split = recipe.split if is_own else None
-    split = make_split(dataset, task, split_name or own_split or dataset.split_names[0], validation_share=0.0)
+    named = split_name or (recipe.split if is_own else None) or dataset.split_names[0]
+    split = make_split(dataset, task, named, validation_share=0.0)
     test = only_stethoscopes(split, recipe.stethoscopes if is_own else ()).test
     probabilities = predict_cycles(run, test, hidden)
     if coarse is not None:
         probabilities = merge_probabilities(probabilities, *coarse)
-    constants = {"subset": "test", "split": split.name, "selection": recipe.selection.value}
+    constants = {"subset": Subset.TEST.value, "split": split.name, **_constants(run)}
     if smoothing is not None:
         probabilities = smooth_recordings(probabilities, [cycle.recording.recording_id for cycle in test], smoothing)
         constants[SMOOTHING] = f"{smoothing:g}"
@@ -79,6 +82,32 @@ def predict_test_subset(
         probabilities = match_shares(probabilities, [cycle.recording.stethoscope for cycle in test], shares)
         constants[SHARES] = ",".join(f"{name}={share:.3f}" for name, share in zip(task.classes, shares, strict=True))
     return to_predictions(test, probabilities, task, **constants)
+
+
+def predict_validation_subset(run: TrainedRun, data_folder: Path) -> Predictions:
+    """Predict the cycles of the patients whom a run held back, of the training side of its own split.
+
+    Raises:
+        WrongUsageError: if the corpus is not the run's own, or nobody was held back.
+        SplitError: if the run is an ensemble whose members held back different patients.
+        DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
+    """
+    dataset = open_dataset(data_folder)
+    if dataset.name != run.recipe.dataset or run.recipe.validation_share == 0:
+        raise WrongUsageError(
+            f"{run.folder} holds nobody of {dataset.name} back, so that nothing can be fitted on what it says of them. "
+            "Name the corpus that it was trained on, and train with selection=validation."
+        )
+    check_held_back(run)
+    split = only_stethoscopes(own_split(run.recipe, dataset), run.recipe.stethoscopes)
+    constants = {"subset": Subset.VALIDATION.value, "split": split.name, **_constants(run)}
+    return to_predictions(split.validation, predict_cycles(run, split.validation), split.task, **constants)
+
+
+def _constants(run: TrainedRun) -> dict[str, str]:
+    """What every row of a run's predictions says of the run."""
+    shifts = {SHIFTS: str(run.network.n_shifts)} if isinstance(run.network, Shifted) else {}
+    return {"selection": run.recipe.selection.value, **shifts}
 
 
 def _shares(of_classes: Mapping[str, float], task: Task) -> Float[ndarray, " class"]:

@@ -7,6 +7,7 @@ from typing import Any
 from add4rsc.engine.calibrate import Calibration
 from add4rsc.engine.folder import RUN, SUMMARY
 from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.shifting import SHIFTS, Shifted
 from add4rsc.inference.onnx_model import ModelDescription
 from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
 from add4rsc.recipe import Recipe
@@ -23,7 +24,8 @@ def describe(
     Args:
         run: one, or an ensemble.
         calibration: of its probabilities.
-        tested: scores of its test, as `metrics.evaluation` has them; None for those in the run folder.
+        tested: scores of its test, as `metrics.evaluation` has them; None for those in the run folder, which are not of
+            a network that hears cycles from several starts.
     """
     return ModelDescription(
         name=run.recipe.name,
@@ -50,7 +52,8 @@ def describe_calibration(calibration: Calibration | None) -> str:
 
 def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str]:
     """Data, split, commit and test scores, as far as the run folder, or those of its members, have them."""
-    recipe, summary = run.recipe, tested or _read_json(run.folder / SUMMARY)
+    recipe, n_shifts = run.recipe, run.network.n_shifts if isinstance(run.network, Shifted) else None
+    summary = tested or ({} if n_shifts else _read_json(run.folder / SUMMARY))
     of_runs = [_read_json(each.folder / RUN) for each in run.members or (run,)]
     notes = {
         "recipe": recipe.name,
@@ -59,6 +62,7 @@ def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str
         "split": recipe.split,
         "selection": recipe.selection.description,
         "members": str(len(run.members) or ""),
+        SHIFTS: n_shifts,
         **{key: _of_members(of_runs, key) for key in ("seed", "epoch", "commit", "data_checksum")},
         **{f"test_{key}": summary.get(key) for key in ("n_cycles", "n_patients")},
         **{f"test_{name}": _with_interval(summary, name) for name in SCORES},

@@ -15,6 +15,7 @@ from add4rsc.datasets.synthetic import synthesise
 from add4rsc.engine.calibrate import Calibration, CalibrationRule, calibrate_run
 from add4rsc.engine.ensemble import load_ensemble
 from add4rsc.engine.loading import TrainedRun, load_run
+from add4rsc.engine.shifting import shift_run
 from add4rsc.engine.subsets import own_split
 from add4rsc.engine.testing import predict_test_subset
 from add4rsc.errors import CheckpointError
@@ -51,7 +52,14 @@ class ExportSettings:
     calibration: CalibrationRule = CalibrationRule.TEMPERATURE
     int8: bool = False
     ensemble: bool = False
-    """The folder is of several seeds, which become one network; with a corpus, that network is tested."""
+    """The folder is of several seeds, which become one network."""
+    n_shifts: int = 1
+    """Starts from which the network hears every cycle (`engine.shifting`)."""
+
+    @property
+    def makes_network(self) -> bool:
+        """Whether the network is another than that whose scores are in the folder: with a corpus, it is tested."""
+        return self.ensemble or self.n_shifts > 1
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,11 @@ def export_run(folder: Path, path: Path, settings: ExportSettings) -> ExportRepo
         CheckpointError: if the exported network gives other logits.
         MissingExtraError: if the packages that write ONNX are not installed.
     """
-    run, data = load_ensemble(folder) if settings.ensemble else load_run(folder), settings.data_folder
+    loaded, data = load_ensemble(folder) if settings.ensemble else load_run(folder), settings.data_folder
+    run = shift_run(loaded, settings.n_shifts)
     is_calibrated = data is not None and settings.calibration is not CalibrationRule.NONE
     calibration = calibrate_run(run, data, settings.calibration) if data is not None and is_calibrated else None
-    tested = evaluate(predict_test_subset(run, data)) if run.members and data is not None else None
+    tested = evaluate(predict_test_subset(run, data)) if settings.makes_network and data is not None else None
     network, description = WaveformNetwork(run, calibration).eval(), describe(run, calibration, tested)
     model = _to_onnx(run, network, description.crop.n_samples(description.sample_rate))
     with tempfile.TemporaryDirectory() as scratch:

@@ -12,6 +12,7 @@ from add4rsc.add.layer import AddLayer, resize_log_mel
 from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.engine.ensemble import Ensemble
 from add4rsc.engine.loading import TrainedRun
+from add4rsc.engine.shifting import Shifted
 from add4rsc.inference._base import AbstractMelFilter, FilteredFrames, MelFrames
 from add4rsc.methods._base import centre_bands
 from add4rsc.methods.add4rsc import Add4Rsc
@@ -90,7 +91,8 @@ def filter_view(network: nn.Module, front_end: FrontEnd) -> FilterView | None:
 
     Of an ensemble, whose members have filters of their own, that of the first.
     """
-    shown = network.networks[0] if isinstance(network, Ensemble) else network
+    shown = network.network if isinstance(network, Shifted) else network
+    shown = shown.networks[0] if isinstance(shown, Ensemble) else shown
     if not isinstance(shown, Add4Rsc) or not front_end.is_plain_mel:
         return None
     first = cast(AddLayer, shown.add).filter
