@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -31,6 +32,8 @@ FORMS = {
     "fine_tuning-mn04-folds": "no layer; no noise in training, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisy": "no layer; noise in half of the training cycles, all bands, 6 epochs",
     "fine_tuning-mn04-folds-noisier": "no layer; noise down to -10 dB in 70 % of them, all bands, 6 epochs",
+    "fine_tuning-mn04-noisy-louder": "no layer, every recording 20 dB louder",
+    "add4rsc-mn04-noisy-louder": "ADD, `fixed`, every recording 20 dB louder",
     "add4rsc-mn04-gain-twins": "a gain for each band and frame, trained on noisy cycles and their twins without noise",
     "fine_tuning-mn04-noisy-wiener": "no layer, test cycles cleaned by a Wiener filter",
     "fine_tuning-mn04-noisy-spectral-subtraction": "no layer, test cycles cleaned by spectral subtraction",
@@ -44,13 +47,17 @@ RULES = ("-wiener", "-spectral-subtraction")
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 """Of noise, in dB; None is without."""
 MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
+LOUDER = f"{FOLDS}-louder"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = f"{TAUGHT}-in-folds", "add4rsc-mn04-taught"
-IN_FOLDS = {FOLDS: "as recorded", TAUGHT_IN_FOLDS: "among noise, taught"}
+IN_FOLDS = {FOLDS: "as recorded", LOUDER: "20 dB louder", TAUGHT_IN_FOLDS: "among noise, taught"}
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
 """End of the name of what is judged with the other events of its recording."""
 MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """How folders of results end whose answers were moved."""
+SHIFTED = "-shifted"
+"""End of the names of what is heard from several starts."""
+AGAINST_PLAIN = "against-plain.json"
 TASKS = {
     "task-1-1": ("1-1, events, 2 classes", "PASA, ensemble of 5 folds"),
     "task-1-2": ("1-2, events, 7 classes", "PASA, ensemble of 5 folds"),
@@ -140,7 +147,20 @@ def denoising_difference() -> str:
             found = (cell_of(rows_of(place / "against-plain.csv"), level) for level in LEVELS)
             cells = (difference_of(row, row) for row in found)
             lines.append(f"| {title} | {len(_seeds(place))} | {' | '.join(cells)} |")
+    pair = "add4rsc-mn04-noisy-louder", "fine_tuning-mn04-noisy-louder"
+    lines += _pair("ADD, `fixed`, minus no layer, both 20 dB louder", *pair, "against-no-layer.csv", with_draws=False)
     return "\n".join(lines)
+
+
+def _pair(title: str, other: str, base: str, file: str, *, with_draws: bool) -> list[str]:
+    """A row of what one training has more than another, over the seeds that both have; none if it was not measured."""
+    places = [EVENTS / each / "robustness" for each in (other, base)]
+    if not (places[0] / file).exists():
+        return []
+    rows = rows_of(places[0] / file)
+    cells = [difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS)]
+    counts = [min(len(_seeds(place)) for place in places)] + [min(map(_draws, places))] * with_draws
+    return [f"| {' | '.join((title, *map(str, counts), *cells))} |"]
 
 
 TEACHERS = {
@@ -174,13 +194,8 @@ def teachers() -> str:
         "B with a teacher, minus B": (TAUGHT, "fine_tuning-mn04-untaught", "against-untaught.csv"),
         "B with a teacher and the ADD layer, minus B with a teacher": (TAUGHT_ADD, TAUGHT, "against-no-layer.csv"),
     }
-    for title, (other, base, file) in differences.items():
-        if (EVENTS / other / "robustness" / file).exists():
-            rows = rows_of(EVENTS / other / "robustness" / file)
-            cells = (difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS))
-            places = [EVENTS / each / "robustness" for each in (other, base)]
-            common, draws = (min(map(count, places)) for count in (lambda place: len(_seeds(place)), _draws))
-            lines.append(f"| {title} | {common} | {draws} | {' | '.join(cells)} |")
+    for title, pair in differences.items():
+        lines += _pair(title, *pair, with_draws=True)
     return "\n".join(lines)
 
 
@@ -373,7 +388,7 @@ def icbhi_forms() -> str:
         scores = _summaries(place)
         if not scores:
             continue
-        cells = [*_three_scores(scores), _against_plain(place / "against-plain.json"), *_moved(place)[::2]]
+        cells = [*_three_scores(scores), _against_plain(place / AGAINST_PLAIN), *_moved(place)[::2]]
         lines.append(f"| {title} | {len(scores)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -448,6 +463,8 @@ def cross_validation() -> str:
     for name, title in IN_FOLDS.items():
         for end, told, task in (*events, *recordings):
             place = SPRSOUND / task / "training-patients-held-back" / f"{name}{end}"
+            if not place.exists():
+                continue
             tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
             cells = [f"{title}, {told}", TASKS[task][0], _with_both(_official(place)), *tests]
             lines.append(f"| {' | '.join(cells)} |")
@@ -545,6 +562,57 @@ def probes() -> str:
     return "\n".join(lines)
 
 
+LEVERS = {
+    "co-tuning": "AudioSet's 527 tags as a second task (co-tuning)",
+    "splice": "abnormal pieces spliced into normal events",
+    "unweighted": "no weights for the classes",
+    "louder": "every recording 20 dB louder before the offset of mn04's front-end",
+    "louder-35": "35 dB louder",
+}
+
+
+def levers() -> str:
+    """What a change of the folds' training does on patients that they hold back."""
+    lines = [
+        "| change | folds | 1-1, AS | minus unchanged | 1-2, AS | minus unchanged | 1-2, log likelihood |",
+        "|" + "---|" * 7,
+    ]
+    for name, title in LEVERS.items():
+        place = SPRSOUND / "task-1-2" / "probes" / name
+        if not (place / f"task-1-2-{AGAINST_PLAIN}").exists():
+            continue
+        found = {task: json.loads((place / f"{task}-{AGAINST_PLAIN}").read_text()) for task in EVENT_TASKS}
+        cells = [", ".join(map(str, found[EVENT_TASKS[0]]["folds"]))]
+        for task in EVENT_TASKS:
+            cells += [
+                percent(found[task]["scores"]["score"]["second"]),
+                _against_plain(place / f"{task}-{AGAINST_PLAIN}"),
+            ]
+        unchanged, changed = found["task-1-2"]["log_likelihood"]
+        lines.append(f"| {title} | {' | '.join(cells)} | {changed:.3f} ({unchanged:.3f} unchanged) |")
+    return "\n".join(lines)
+
+
+def starts() -> str:
+    """Official Score of the folds' networks that hear each event once, and from several starts."""
+    columns = ("mean of seeds", "ensemble", "mean, in context", "ensemble, in context")
+    lines = [f"| networks | task | patients | starts | {' | '.join(columns)} |", "|" + "---|" * 8]
+    for name, title in IN_FOLDS.items():
+        for task, test in product(EVENT_TASKS, ("training-patients-held-back", "intra", "inter")):
+            for heard_from in ("one", "six"):
+                place = SPRSOUND / task / test / (name if heard_from == "one" else f"{name}{SHIFTED}")
+                context = place.with_name(f"{place.name}{IN_CONTEXT}")
+                if not place.exists():
+                    continue
+                if test in ("intra", "inter"):
+                    cells = [cell for each in (place, context) for cell in (_mean_score(each), _ensemble_score(each))]
+                else:
+                    cells = [percent(_official(place)["score"]), "-", percent(_official(context)["score"]), "-"]
+                shown = test.replace("-", " ")
+                lines.append(f"| {title} | {TASKS[task][0]} | {shown} | {heard_from} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 NETWORKS = {
     "fine_tuning-mn04": "fine_tuning/mn04",
     "add4rsc-mn04": "add4rsc/mn04",
@@ -584,6 +652,7 @@ TABLES = {
     "transfer": transfer,
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
+    "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
     "sprsound-tasks-taught-in-folds": partial(sprsound_tasks, TAUGHT_IN_FOLDS),
@@ -593,4 +662,6 @@ TABLES = {
     "stethoscopes-matched": stethoscopes_matched,
     "icbhi-noise": icbhi_noise,
     "probes": probes,
+    "levers": levers,
+    "starts": starts,
 }

@@ -43,6 +43,7 @@ from add4rsc.storage import write_json, write_text
 
 RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
+LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
@@ -53,6 +54,9 @@ NAMES = {
     },
     "sprsound-clean/plain": "fine_tuning-mn04-clean",
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
+    PLAIN_LOUDER: "fine_tuning-mn04-noisy-louder",
+    FIXED_LOUDER: "add4rsc-mn04-noisy-louder",
+    LOUDER: "fine_tuning-mn04-folds-louder",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
@@ -90,8 +94,10 @@ MEASURED_ON_ICBHI = {
     "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
 }
 """What is heard among noise there."""
-WHOLE = (PLAIN, "sprsound-folds/plain", TAUGHT, TAUGHT_IN_FOLDS)
+WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS)
 """What is tested on the events of all tests."""
+WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
+"""What is also compared with the same training without the layer."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
     "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
@@ -320,7 +326,7 @@ def collect_robustness(measured: Path) -> None:
             copy_measured(folder, place)
             if place.exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
-    for other, base, told in ((TAUGHT, UNTAUGHT, "untaught"), (TAUGHT_ADD, TAUGHT, "no-layer")):
+    for other, base, told in ((TAUGHT, UNTAUGHT, "untaught"), *WITH_A_LAYER):
         if (measured / other).exists() and (measured / base).exists():
             place = place_of(EVENT_TASKS[0], "inter", NAMES[other]) / "robustness"
             found = compare_heard(measured / base, measured / other)

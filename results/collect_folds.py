@@ -22,6 +22,7 @@ from collect_experiments import (
     AGAINST_PLAIN,
     EVENT_TASKS,
     IN_FOLDS,
+    LOUDER,
     MATCHED,
     NAMES,
     OF_A_RUN,
@@ -241,7 +242,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
     arguments = parser.parse_args()
-    for run in filter(finished_seeds, sorted(arguments.runs.glob(f"{LEVERS}/*"))):
+    for run in filter(finished_seeds, [arguments.runs / LOUDER, *sorted(arguments.runs.glob(f"{LEVERS}/*"))]):
         collect_lever(run, arguments.runs / UNCHANGED)
     for path in WHOLE:
         if path in IN_FOLDS and finished_seeds(arguments.runs / path):

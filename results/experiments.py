@@ -9,15 +9,18 @@ it is made.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from add4rsc.audio.frontend import FrontEnd
 from add4rsc.backbones import backbones
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
+from add4rsc.methods._robust import HIGHEST_FREQUENCY
 from add4rsc.recipe import change_recipe
 
 Corpus = Literal["sprsound", "icbhi"]
@@ -120,12 +123,26 @@ FOLDS: dict[str, Any] = {"task": "task-1-2", "epochs": 6, "averaging.kind": "ema
 """Every event as it was recorded, on all of the network's bands, with half as many epochs again as the benchmark."""
 ICBHI: dict[str, Any] = SHORT | {"task": "cycle-4", "epochs": 6}
 """A quarter of SPRSound's cycles, seen more often."""
-BELOW_2000: dict[str, Any] = {"front_end": backbones.get("mn04").front_end().below(2000.0).model_dump()}
+MN04_FRONT_END = backbones.get("mn04").front_end()
+BELOW_2000: dict[str, Any] = {"front_end": MN04_FRONT_END.below(2000.0).model_dump()}
 """What every stethoscope of the corpus passes."""
 COLOURED = {"response.probability": 1.0, "response.colour_db": 12.0}
 """Every training cycle through another stethoscope."""
 BOXED: dict[str, Any] = {"task": "cycle-4", "drop_last": True, "averaging.kind": "ema", "averaging.decay": 0.99}
 """For the model in the box: 3 s, 6 epochs, noise and other stethoscopes in most of the cycles of two corpora."""
+
+
+def louder(gain_db: float, front_end: FrontEnd = MN04_FRONT_END) -> dict[str, Any]:
+    """A front-end as if every recording had a gain: ln(g e + offset) is ln(e + offset / g) + ln g.
+
+    Most bands of SPRSound's faint recordings lie below the offset of mn04's.
+    """
+    gain = 10 ** (gain_db / 10)
+    changes = {"log_offset": front_end.log_offset / gain, "mean": front_end.mean - math.log(gain)}
+    return {"front_end": front_end.model_copy(update=changes).model_dump()}
+
+
+LOUDER_BELOW_4000 = louder(20.0, MN04_FRONT_END.below(HIGHEST_FREQUENCY))
 LEVERS: dict[str, dict[str, Any]] = {
     "co-tuning": {
         "name": "co_tuning/mn04-small",
@@ -134,8 +151,10 @@ LEVERS: dict[str, dict[str, Any]] = {
     },
     "splice": {"name": "splice/mn04-small", "method": "splice"},
     "unweighted": {"class_weights": "none"},
+    "louder-35": louder(35.0),
 }
-"""What might bring the folds further: AudioSet's tags as a second task, spliced cycles, no weights for the classes."""
+"""What might bring the folds further: AudioSet's tags as a second task, spliced cycles, no weights for the classes, and
+more of what `louder` does."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -144,6 +163,7 @@ def list_experiments() -> list[Experiment]:
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
         Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
+        Experiment("sprsound-folds", "louder", MN04, FOLDS | louder(20.0), CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(Experiment("sprsound-levers", name, MN04, FOLDS | each, in_folds=True) for name, each in LEVERS.items()),
@@ -152,6 +172,10 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
+        *(
+            _form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, SCREENED)
+            for name in ("plain", "fixed")
+        ),
         Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain"),
         Experiment("sprsound-taught", "alone", MN04, FOLDS | NOISY, CLAIMED),
         Experiment(

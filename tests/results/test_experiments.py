@@ -6,6 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 
+from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.engine.model import build_method, resolve_front_end
 from add4rsc.methods import recipes
 from add4rsc.recipe import Recipe, change_recipe
@@ -35,7 +36,7 @@ def test_every_experiment_builds_and_judges_the_classes_of_its_corpus(experiment
 
 
 def test_forms_of_one_group_differ_in_method_and_options_alone(experiments):
-    for group in ("sprsound-noisy", "sprsound-clean", "icbhi-noisy"):
+    for group in ("sprsound-noisy", "sprsound-louder", "sprsound-clean", "icbhi-noisy"):
         members = [recipe_of(each) for each in experiments.list_experiments() if each.group == group]
         left_out = {"name", "method", "options", "paper", "deviations"}
         assert len({each.model_dump_json(exclude=left_out) for each in members}) == 1
@@ -80,3 +81,13 @@ def test_seed_that_no_experiment_lists_is_refused(experiments):
     experiments.check_seeds(experiments.parse(["--only", "joint/plain", "--seeds", "1,3"]))
     with pytest.raises(SystemExit, match="has seed 9"):
         experiments.check_seeds(experiments.parse(["--only", "joint/plain", "--seeds", "1,9"]))
+
+
+def test_a_louder_front_end_hears_a_gain_of_the_recording(experiments, generator):
+    faint = 0.003 * torch.randn(2, 16_000, generator=generator)
+    plain, louder = (
+        LogMelFilterBank(FrontEnd.model_validate(each))
+        for each in (experiments.MN04_FRONT_END.model_dump(), experiments.louder(20.0)["front_end"])
+    )
+    torch.testing.assert_close(louder(faint), plain(10 * faint), rtol=1e-4, atol=1e-4)
+    assert (louder(faint) - plain(faint)).mean() > 0.5
