@@ -55,6 +55,7 @@ IN_CONTEXT = "-in-context"
 """End of the name of what is judged with the other events of its recording."""
 MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """How folders of results end whose answers were moved."""
+HELD_BACK = "training-patients-held-back"
 SHIFTED = "-shifted"
 """End of the names of what is heard from several starts."""
 AGAINST_PLAIN = "against-plain.json"
@@ -462,7 +463,7 @@ def cross_validation() -> str:
     ]
     for name, title in IN_FOLDS.items():
         for end, told, task in (*events, *recordings):
-            place = SPRSOUND / task / "training-patients-held-back" / f"{name}{end}"
+            place = SPRSOUND / task / HELD_BACK / f"{name}{end}"
             if not place.exists():
                 continue
             tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
@@ -474,7 +475,7 @@ def cross_validation() -> str:
 def easy_normals() -> str:
     """How many normal events are right where nothing in the recording is adventitious, and where something is."""
     lines = ["| events of | in recordings without adventitious events | in the others |", "|---|---|---|"]
-    places = {"training patients, held back": EVENTS.parent / "training-patients-held-back" / TAUGHT_IN_FOLDS}
+    places = {"training patients, held back": EVENTS.parent / HELD_BACK / TAUGHT_IN_FOLDS}
     places |= {test: EVENTS.parent / test / TAUGHT_IN_FOLDS / "ensemble" for test in ("intra", "inter")}
     for title, place in places.items():
         found = read_predictions(place / "predictions.csv")
@@ -594,23 +595,29 @@ def levers() -> str:
 
 
 def starts() -> str:
-    """Official Score of the folds' networks that hear each event once, and from several starts."""
+    """Official Score of the louder folds' networks that hear each event once, and from several starts."""
     columns = ("mean of seeds", "ensemble", "mean, in context", "ensemble, in context")
-    lines = [f"| networks | task | patients | starts | {' | '.join(columns)} |", "|" + "---|" * 8]
-    for name, title in IN_FOLDS.items():
-        for task, test in product(EVENT_TASKS, ("training-patients-held-back", "intra", "inter")):
-            for heard_from in ("one", "six"):
-                place = SPRSOUND / task / test / (name if heard_from == "one" else f"{name}{SHIFTED}")
-                context = place.with_name(f"{place.name}{IN_CONTEXT}")
-                if not place.exists():
-                    continue
-                if test in ("intra", "inter"):
-                    cells = [cell for each in (place, context) for cell in (_mean_score(each), _ensemble_score(each))]
-                else:
-                    cells = [percent(_official(place)["score"]), "-", percent(_official(context)["score"]), "-"]
-                shown = test.replace("-", " ")
-                lines.append(f"| {title} | {TASKS[task][0]} | {shown} | {heard_from} | {' | '.join(cells)} |")
+    lines = [f"| task | patients | starts | {' | '.join(columns)} |", "|" + "---|" * 7]
+    for task, test in product(EVENT_TASKS, (HELD_BACK, "intra", "inter")):
+        for end, told in (("", "one"), (SHIFTED, "six")):
+            place = SPRSOUND / task / test / f"{LOUDER}{end}"
+            context = place.with_name(f"{place.name}{IN_CONTEXT}")
+            if not context.exists():
+                continue
+            if test == HELD_BACK:
+                cells = [cell for each in (place, context) for cell in (percent(_official(each)["score"]), "-")]
+                if (place / "predictions.csv").exists():
+                    cells[0] += f" (log likelihood {_mean_log_likelihood(place):.3f})"
+            else:
+                cells = [cell for each in (place, context) for cell in (_mean_score(each), _ensemble_score(each))]
+            lines.append(f"| {TASKS[task][0]} | {test.replace('-', ' ')} | {told} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _mean_log_likelihood(place: Path) -> float:
+    """Of the labels of a table, in nats."""
+    found = read_predictions(place / "predictions.csv")
+    return float(np.log(found.probabilities[np.arange(len(found.labels)), found.labels].clip(1e-6)).mean())
 
 
 NETWORKS = {

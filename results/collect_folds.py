@@ -72,7 +72,7 @@ Rule = Callable[[Predictions], Predictions]
 HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
 N_SHIFTS = 6
-"""Starts from which networks hear every event once more."""
+"""Starts from which the best networks hear every event once more."""
 LEVERS, UNCHANGED = "sprsound-levers", "sprsound-folds/plain"
 """What was tried on held-back patients, and what each of them changes."""
 COMMAND = (
@@ -178,6 +178,10 @@ def collect_shifted(run: Path, name: str, corpus: Path) -> None:
     collect_events(again, told, corpus)
     collect_in_context(again, told, corpus, ends)
     collect_held_back(again, told, ends)
+    for test in TESTS:
+        for task, end in product(EVENT_TASKS, ("", *ends)):
+            if task != EVENT_TASKS[0] or end == SMOOTHED:
+                drop_tables(place_of(task, test, f"{told}{end}"))  # task 1-2 alone and in context has them
 
 
 def collect_recordings(run: Path, name: str, corpus: Path) -> None:
@@ -250,7 +254,8 @@ def main() -> None:
             collect_in_context(run, name, arguments.sprsound)
             collect_held_back(run, name)
             collect_recordings(run, name, arguments.sprsound)
-            collect_shifted(run, name, arguments.sprsound)
+            if path == LOUDER:
+                collect_shifted(run, name, arguments.sprsound)
 
 
 if __name__ == "__main__":
