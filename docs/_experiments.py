@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from add4rsc.metrics.calibration import mean_log_likelihood
 from add4rsc.metrics.ranking import area_under_roc
 from add4rsc.predictions import Predictions, read_predictions
 
@@ -143,11 +144,7 @@ def denoising_difference() -> str:
     """What each form adds to the network without it: second minus first, with its interval."""
     lines = ["| minus no layer | seeds | clean | 10 dB | 0 dB |", "|---|---|---|---|---|"]
     for name, title in FORMS.items():
-        place = EVENTS / name / "robustness"
-        if (place / "against-plain.csv").exists():
-            found = (cell_of(rows_of(place / "against-plain.csv"), level) for level in LEVELS)
-            cells = (difference_of(row, row) for row in found)
-            lines.append(f"| {title} | {len(_seeds(place))} | {' | '.join(cells)} |")
+        lines += _pair(title, name, MAIN, "against-plain.csv", with_draws=False)
     pair = "add4rsc-mn04-noisy-louder", "fine_tuning-mn04-noisy-louder"
     lines += _pair("ADD, `fixed`, minus no layer, both 20 dB louder", *pair, "against-no-layer.csv", with_draws=False)
     return "\n".join(lines)
@@ -607,17 +604,13 @@ def starts() -> str:
             if test == HELD_BACK:
                 cells = [cell for each in (place, context) for cell in (percent(_official(each)["score"]), "-")]
                 if (place / "predictions.csv").exists():
-                    cells[0] += f" (log likelihood {_mean_log_likelihood(place):.3f})"
+                    heard_so = read_predictions(place / "predictions.csv")
+                    likelihood = mean_log_likelihood(heard_so.labels, heard_so.probabilities)
+                    cells[0] += f" (log likelihood {likelihood:.3f})"
             else:
                 cells = [cell for each in (place, context) for cell in (_mean_score(each), _ensemble_score(each))]
             lines.append(f"| {TASKS[task][0]} | {test.replace('-', ' ')} | {told} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _mean_log_likelihood(place: Path) -> float:
-    """Of the labels of a table, in nats."""
-    found = read_predictions(place / "predictions.csv")
-    return float(np.log(found.probabilities[np.arange(len(found.labels)), found.labels].clip(1e-6)).mean())
 
 
 NETWORKS = {

@@ -51,9 +51,9 @@ from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import hear_recordings, judge_recordings
 from add4rsc.engine.shifting import shift_run
 from add4rsc.engine.testing import predict_test_subset, predict_validation_subset
+from add4rsc.metrics.calibration import mean_log_likelihood
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.runs import ONLY, Run
-from add4rsc.metrics.smoothing import LEAST_PROBABILITY
 from add4rsc.predictions import Predictions, read_predictions
 from add4rsc.storage import write_json, write_text
 from add4rsc.terms import Subset
@@ -161,15 +161,9 @@ def collect_lever(run: Path, plain: Path) -> None:
     for task in EVENT_TASKS:
         tables = {each.name: read_as(table, task) for each, table in ((plain, unchanged), (run, changed))}
         first, second = (Run(name, {ONLY: table}) for name, table in tables.items())
-        likelihoods = [mean_log_likelihood(*each.tables) for each in (first, second)]
+        likelihoods = [mean_log_likelihood(each.labels, each.probabilities) for each in tables.values()]
         told = asdict(compare_runs(first, second)) | {"log_likelihood": likelihoods, "folds": sorted(seeds)}
         write_json(place_of_probe(run) / f"{task}-{AGAINST_PLAIN}", told)
-
-
-def mean_log_likelihood(table: Predictions) -> float:
-    """Of the labels, in nats; the higher the better."""
-    of_labels = table.probabilities[np.arange(len(table.labels)), table.labels]
-    return float(np.log(of_labels.clip(LEAST_PROBABILITY)).mean())
 
 
 def collect_shifted(run: Path, name: str, corpus: Path) -> None:

@@ -17,7 +17,8 @@ from numpy import ndarray
 from add4rsc.engine.folder import VALIDATION
 from add4rsc.engine.judge import fit_judge, judged_probabilities, log_odds
 from add4rsc.errors import WrongUsageError
-from add4rsc.metrics.smoothing import LEAST_PROBABILITY, smooth_recordings
+from add4rsc.metrics.calibration import mean_log_likelihood
+from add4rsc.metrics.smoothing import smooth_recordings
 from add4rsc.predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
@@ -109,8 +110,7 @@ def best_smoothing(*of_validation: Predictions) -> float:
     labels = np.concatenate([each.labels for each in of_validation])
 
     def log_likelihood(smoothing: float) -> float:
-        found = np.concatenate([smoothed(each, smoothing) for each in of_validation])
-        return float(np.log(found[np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)).mean())
+        return mean_log_likelihood(labels, np.concatenate([smoothed(each, smoothing) for each in of_validation]))
 
     return float(max(CANDIDATES, key=log_likelihood))
 

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from add4rsc.errors import MissingExtraError, SplitError
+from add4rsc.metrics.calibration import mean_log_likelihood
 from add4rsc.metrics.smoothing import LEAST_PROBABILITY
 from add4rsc.metrics.sprsound import sprsound_score
 
@@ -80,8 +81,7 @@ def fit_judge(
             )
         if weighed:
             return sprsound_score(labels, classes[found.argmax(axis=1)]).score
-        of_labels = found[np.arange(len(labels)), np.searchsorted(classes, labels)]
-        return float(np.log(of_labels.clip(LEAST_PROBABILITY)).mean())
+        return mean_log_likelihood(np.searchsorted(classes, labels), found)
 
     return candidate(max(STRENGTHS, key=quality)).fit(values, labels)
 

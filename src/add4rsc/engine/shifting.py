@@ -34,6 +34,11 @@ class Shifted(nn.Module):
         return self.network(turned).unflatten(0, (self.n_shifts, -1)).mean(dim=0)
 
 
+def count_shifts(run: TrainedRun) -> int:
+    """From how many starts the network of a run hears every cycle."""
+    return run.network.n_shifts if isinstance(run.network, Shifted) else 1
+
+
 def shift_run(run: TrainedRun, n_shifts: int) -> TrainedRun:
     """The run with a network that hears every cycle from so many starts, its own among them; 1 changes nothing.
 

@@ -19,7 +19,7 @@ from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_windows
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import known_groups, predict_probabilities, to_predictions
-from add4rsc.engine.shifting import SHIFTS, Shifted
+from add4rsc.engine.shifting import SHIFTS, count_shifts
 from add4rsc.engine.subsets import own_split
 from add4rsc.errors import PredictionsError, WrongUsageError
 from add4rsc.methods._base import AbstractInformedMethod
@@ -106,7 +106,8 @@ def predict_validation_subset(run: TrainedRun, data_folder: Path) -> Predictions
 
 def _constants(run: TrainedRun) -> dict[str, str]:
     """What every row of a run's predictions says of the run."""
-    shifts = {SHIFTS: str(run.network.n_shifts)} if isinstance(run.network, Shifted) else {}
+    n_shifts = count_shifts(run)
+    shifts = {SHIFTS: str(n_shifts)} if n_shifts > 1 else {}
     return {"selection": run.recipe.selection.value, **shifts}
 
 

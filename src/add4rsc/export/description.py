@@ -7,7 +7,7 @@ from typing import Any
 from add4rsc.engine.calibrate import Calibration
 from add4rsc.engine.folder import RUN, SUMMARY
 from add4rsc.engine.loading import TrainedRun
-from add4rsc.engine.shifting import SHIFTS, Shifted
+from add4rsc.engine.shifting import SHIFTS, count_shifts
 from add4rsc.inference.onnx_model import ModelDescription
 from add4rsc.inference.torch_filter import describe_frames, open_mel_filter
 from add4rsc.recipe import Recipe
@@ -52,8 +52,8 @@ def describe_calibration(calibration: Calibration | None) -> str:
 
 def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str]:
     """Data, split, commit and test scores, as far as the run folder, or those of its members, have them."""
-    recipe, n_shifts = run.recipe, run.network.n_shifts if isinstance(run.network, Shifted) else None
-    summary = tested or ({} if n_shifts else _read_json(run.folder / SUMMARY))
+    recipe, is_shifted = run.recipe, count_shifts(run) > 1
+    summary = tested or ({} if is_shifted else _read_json(run.folder / SUMMARY))
     of_runs = [_read_json(each.folder / RUN) for each in run.members or (run,)]
     notes = {
         "recipe": recipe.name,
@@ -62,7 +62,7 @@ def _provenance(run: TrainedRun, tested: dict[str, Any] | None) -> dict[str, str
         "split": recipe.split,
         "selection": recipe.selection.description,
         "members": str(len(run.members) or ""),
-        SHIFTS: n_shifts,
+        SHIFTS: count_shifts(run) if is_shifted else None,
         **{key: _of_members(of_runs, key) for key in ("seed", "epoch", "commit", "data_checksum")},
         **{f"test_{key}": summary.get(key) for key in ("n_cycles", "n_patients")},
         **{f"test_{name}": _with_interval(summary, name) for name in SCORES},

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from add4rsc.metrics.smoothing import LEAST_PROBABILITY
+
 N_BINS = 15
 
 
@@ -35,6 +37,17 @@ def brier_score(labels: Int[ndarray, " cycle"], probabilities: Float[ndarray, "c
         return float("nan")
     truth = np.eye(probabilities.shape[1])[labels]
     return float(((probabilities - truth) ** 2).sum(axis=1).mean())
+
+
+def mean_log_likelihood(labels: Int[ndarray, " cycle"], probabilities: Float[ndarray, "cycle class"]) -> float:
+    """Mean over cycles of the logarithm of the label's probability, in nats, none of them below `LEAST_PROBABILITY`.
+
+    >>> round(mean_log_likelihood(np.array([0, 1]), np.array([[1.0, 0.0], [0.5, 0.5]])), 3)
+    -0.347
+    """
+    if not len(labels):
+        return float("nan")
+    return float(np.log(probabilities[np.arange(len(labels)), labels].clip(LEAST_PROBABILITY)).mean())
 
 
 def reliability_bins(
