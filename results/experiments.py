@@ -143,6 +143,8 @@ def louder(gain_db: float, front_end: FrontEnd = MN04_FRONT_END) -> dict[str, An
 
 
 LOUDER_BELOW_4000 = louder(20.0, MN04_FRONT_END.below(HIGHEST_FREQUENCY))
+RECORDINGS: dict[str, Any] = FOLDS | {"task": "task-2-2", "epochs": 10, "crop.duration": 9.2, "crop.windows": "mean"}
+"""Whole recordings, of which most last 9.2 s; the others, of 15.4 s, are heard in windows."""
 LEVERS: dict[str, dict[str, Any]] = {
     "co-tuning": {
         "name": "co_tuning/mn04-small",
@@ -155,6 +157,16 @@ LEVERS: dict[str, dict[str, Any]] = {
 }
 """What might bring the folds further: AudioSet's tags as a second task, spliced cycles, no weights for the classes, and
 more of what `louder` does."""
+LOUDER_LEVERS: dict[str, dict[str, Any]] = {
+    "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 4000.0, "n_fft": 2048})),
+    "half-zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 8000.0, "n_fft": 2048})),
+    "finer": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0})),
+    "longer": {"crop.duration": 4.0},
+    "patch-mix": {"name": "patch_mix_cl/mn04-small", "method": "patch_mix_cl"},
+    "sharpness": {"optimiser.sharpness_radius": 0.05},
+    "more-epochs": {"epochs": 12},
+}
+"""What might bring `louder` further."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
@@ -164,9 +176,14 @@ def list_experiments() -> list[Experiment]:
     return [
         Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "louder", MN04, FOLDS | louder(20.0), CLAIMED, in_folds=True),
+        Experiment("sprsound-recordings", "louder", MN04, RECORDINGS | louder(20.0), CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(Experiment("sprsound-levers", name, MN04, FOLDS | each, in_folds=True) for name, each in LEVERS.items()),
+        *(
+            Experiment("sprsound-louder-levers", name, MN04, FOLDS | louder(20.0) | each, in_folds=True)
+            for name, each in LOUDER_LEVERS.items()
+        ),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
         Experiment("joint", "taught", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain"),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
@@ -188,6 +205,18 @@ def list_experiments() -> list[Experiment]:
             MN04,
             FOLDS | NOISY | SMOOTHED,
             teacher="sprsound-taught/in-folds",
+            in_folds=True,
+        ),
+        Experiment(
+            "sprsound-taught", "louder", MN04, FOLDS | NOISY | louder(20.0), CLAIMED, teacher="sprsound-folds/louder"
+        ),
+        Experiment(
+            "sprsound-taught",
+            "louder-in-folds",
+            MN04,
+            FOLDS | NOISY | louder(20.0),
+            CLAIMED,
+            teacher="sprsound-folds/louder",
             in_folds=True,
         ),
         Experiment(

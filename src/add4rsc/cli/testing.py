@@ -40,6 +40,14 @@ def predict_and_score(
             "as another fold; may be repeated.",
         ),
     ] = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="With --recordings: let the judge weigh what this network says too, such as one that was trained on "
+            "recordings. Give its other folds with --fit-on.",
+        ),
+    ] = None,
     weighed: Annotated[
         bool,
         typer.Option(
@@ -95,16 +103,19 @@ def predict_and_score(
     _check_alone(recordings, in_context, bool(hidden), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
+    if beside is not None and not recordings:
+        raise WrongUsageError("--beside is for a judge of recordings. Ask for --recordings TASK.")
     if weighed and not (in_context or recordings):
         raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
     others = tuple(fit_on or ())
     trained = shift_run(load_ensemble(run) if ensemble else load_run(run), shifts)
     if recordings:
         fellows = [shift_run(load_run(each), shifts) for each in others]
+        second = None if beside is None else shift_run(load_run(beside), shifts)
         predictions = predict_recordings(
-            trained, data_folder, recordings, fellows, split_name=split or None, weighed=weighed
+            trained, data_folder, recordings, fellows, beside=second, split_name=split or None, weighed=weighed
         )
-        told = f"-{recordings}"
+        told = f"-{recordings}" + "-by-two" * (beside is not None)
     else:
         known = (*(each.folder for each in trained.members or (trained,)), *others) if smooth or in_context else ()
         held_back = [_of_validation(each, data_folder, shifts) for each in known]
