@@ -54,9 +54,10 @@ def test_adventitious_classes_weigh_by_their_items_as_in_the_score():
     assert sprsound_score(labels, decisions).sensitivity > 0.8
 
 
-def test_classes_that_the_judge_has_not_met_have_no_probability():
+@pytest.mark.parametrize("weighed", [False, True])
+def test_classes_that_the_judge_has_not_met_have_no_probability(weighed):
     values, labels, patients = items([100, 100])
-    found = judged_probabilities(fit_judge(values, 2 * labels, patients), values, 4)
+    found = judged_probabilities(fit_judge(values, 2 * labels, patients, weighed=weighed), values, 4)
     assert (found[:, [1, 3]] == 0).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
 

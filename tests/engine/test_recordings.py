@@ -14,7 +14,7 @@ from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
 from add4rsc.engine import decision, recordings
-from add4rsc.engine.context import best_smoothing, read_validation
+from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
 from add4rsc.engine.judge import fit_judge
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.recordings import (
@@ -196,6 +196,20 @@ def test_two_networks_stand_side_by_side_before_a_judge(run, of_recordings, corp
     assert (judged["label"] == judged["decision"]).all()
 
 
+def test_cycles_are_judged_beside_a_network_of_recordings(run, of_recordings, corpus, feature_cache, tmp_path):
+    ask = ["test", str(run), "--data-folder", str(corpus), "--in-context"]
+    ask += ["--beside", str(of_recordings / "0"), "--fit-on", str(of_recordings / "1")]
+    done = CliRunner().invoke(app, [*ask, "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    found = read_predictions(tmp_path / "predictions.csv")
+    folds = [load_run(of_recordings / name) for name in ("0", "1")]
+    judge = ContextJudge.fit(read_validation(run), beside=[read_validation(each.folder) for each in folds])
+    expected = judge.judge(predict_test_subset(load_run(run), corpus), predict_test_subset(folds[0], corpus))
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-3)  # read back from five digits
+    wrong = CliRunner().invoke(app, [*ask[:4], "--in-context", "--beside", str(run)])
+    assert "was trained on recordings" in str(wrong.exception)
+
+
 def test_what_no_network_of_one_kind_held_back_cannot_be_judged_by_both(run, of_recordings, corpus, feature_cache):
     known, other = (hear_recordings(load_run(run), corpus, each) for each in (Subset.VALIDATION, Subset.TEST))
     with pytest.raises(SplitError, match="held back by both"):
@@ -225,7 +239,7 @@ def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cach
         (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
         (["--recordings", "task-2-1", "--in-context"], "Leave out --hide"),
         (["--recordings", "task-2-1", "--smooth"], "Leave out --hide"),
-        (["--in-context", "--beside", "."], "Ask for --recordings TASK"),
+        (["--smooth", "--beside", "."], "Ask for --in-context or --recordings"),
         (["--in-context", "--class-shares", "training"], "Leave out one or the others"),
         (["--class-shares", "normal"], "cannot be read from 'normal'"),
         (["--class-shares", "normal=much"], "a share for every class"),

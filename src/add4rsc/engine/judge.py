@@ -63,7 +63,8 @@ def fit_judge(
         raise SplitError(
             "Of the validation patients all is of one class, or nothing is normal. Train with validation_seed=1."
         )
-    weights = {int(label): 1 / (share if label == 0 else 1 - share) for label in classes} if weighed else None
+    others = dict.fromkeys(range(1, int(classes[-1]) + 1), 1 / (1 - share))  # the cross-validation counts without gaps
+    weights = {0: 1 / share} | others if weighed else None
     folds = StratifiedGroupKFold(min(N_FOLDS, len(set(patients))), shuffle=True, random_state=0)
 
     def candidate(strength: float) -> "Pipeline":
