@@ -45,6 +45,8 @@ RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
+TAUGHT_LOUDER, TAUGHT_LOUDER_IN_FOLDS = "sprsound-taught/louder", "sprsound-taught/louder-in-folds"
+OF_RECORDINGS = "sprsound-recordings/louder"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -61,6 +63,8 @@ NAMES = {
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
+    TAUGHT_LOUDER: "fine_tuning-mn04-taught-louder",
+    TAUGHT_LOUDER_IN_FOLDS: "fine_tuning-mn04-taught-louder-in-folds",
     "sprsound-taught/again": "fine_tuning-mn04-taught-again",
     "sprsound-taught/in-recordings": "fine_tuning-mn04-taught-in-recordings",
     TAUGHT_ADD: "add4rsc-mn04-taught",
@@ -70,6 +74,8 @@ NAMES = {
     "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
 }
 """Experiment -> folder of its results."""
+NAME_OF_RECORDINGS = "fine_tuning-mn04-recordings-louder"
+"""Folder of the results of networks that are trained on recordings (collect_beside.py)."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
 JOINT = {
@@ -94,7 +100,7 @@ MEASURED_ON_ICBHI = {
     "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
 }
 """What is heard among noise there."""
-WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS)
+WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_LOUDER_IN_FOLDS)
 """What is tested on the events of all tests."""
 WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
 """What is also compared with the same training without the layer."""
@@ -103,7 +109,7 @@ FOUR_CLASSES: dict[Corpus, Path] = {
     "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
 }
 """Where results on the four classes of either corpus are."""
-PROBED = ("sprsound-probes", "sprsound-levers")
+PROBED = ("sprsound-probes", "sprsound-levers", "sprsound-louder-levers")
 """Groups that were tried on validation patients alone."""
 IN_FOLDS = {each.path for each in list_experiments() if each.in_folds}
 OfSeeds = TypeVar("OfSeeds", Run, MeasuredRun)

@@ -48,7 +48,7 @@ from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
 from add4rsc.engine.decision import match_shares
 from add4rsc.engine.folder import VALIDATION
 from add4rsc.engine.loading import load_run
-from add4rsc.engine.recordings import hear_recordings, judge_recordings
+from add4rsc.engine.recordings import HeardRecordings, hear_recordings, judge_recordings, side_by_side
 from add4rsc.engine.shifting import shift_run
 from add4rsc.engine.testing import predict_test_subset, predict_validation_subset
 from add4rsc.metrics.calibration import mean_log_likelihood
@@ -73,8 +73,8 @@ HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
 N_SHIFTS = 6
 """Starts from which the best networks hear every event once more."""
-LEVERS, UNCHANGED = "sprsound-levers", "sprsound-folds/plain"
-"""What was tried on held-back patients, and what each of them changes."""
+LEVERS = {"sprsound-levers": "sprsound-folds/plain", "sprsound-louder-levers": LOUDER}
+"""What was tried on held-back patients: groups, and what each of them changes."""
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --only {path}\n"
     "python results/collect_folds.py runs/experiments --sprsound SPRSOUND\n"
@@ -178,17 +178,18 @@ def collect_shifted(run: Path, name: str, corpus: Path) -> None:
                 drop_tables(place_of(task, test, f"{told}{end}"))  # task 1-2 alone and in context has them
 
 
-def collect_recordings(run: Path, name: str, corpus: Path) -> None:
+def collect_recordings(run: Path, name: str, corpus: Path, beside: Path | None = None) -> None:
     """Tasks of whole recordings on every test and on the training patients.
 
-    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
+    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one. Beside the
+    networks of events those of recordings can stand before the judge (collect_beside.py).
     """
     coarse, fine = RECORD_TASKS
-    if not (run / judged_file(fine, JUDGES[-1])).exists():
-        judge_all(run, corpus)
+    if not (run / judged_file(fine, JUDGES[-1], beside)).exists():
+        judge_all(run, corpus, beside)
     for end in JUDGES:
         for task, told, asked in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
-            score_recordings(run, task, f"{told}{end}", judged_file(asked, end))
+            score_recordings(run, task, f"{told}{end}", judged_file(asked, end, beside))
 
 
 def score_recordings(run: Path, task: str, name: str, file: str) -> None:
@@ -211,13 +212,31 @@ def joined(parts: Sequence[Predictions], test: str = "") -> Predictions:
     return Predictions(table.assign(split=f"sprsound2022/{test}") if test else table, parts[0].classes)
 
 
-def judged_file(task: str, end: str) -> str:
+def judged_file(task: str, end: str, beside: Path | None = None) -> str:
     """Where a run keeps what a judge has decided of whole recordings."""
-    return f"judged-{task}{end}.csv"
+    return f"judged-{task}{'' if beside is None else f'-beside-{beside.name}'}{end}.csv"
 
 
-def judge_all(run: Path, corpus: Path) -> None:
+def judge_all(run: Path, corpus: Path, beside: Path | None = None) -> None:
     """Judge the recordings of both tests by every seed; and those that each held back, by the judge of the others."""
+    known, asked = hear_all(run, corpus)
+    if beside is not None:
+        known_beside, asked_beside = hear_all(beside, corpus)
+        joined_ones = zip(known, side_by_side(list(known.values()), list(known_beside.values())), strict=True)
+        known = dict(joined_ones)
+        asked = {key: side_by_side([asked[key]], [each])[0] for key, each in asked_beside.items() if key in asked}
+    for task, end in product(RECORD_TASKS, JUDGES):
+        file = judged_file(task, end, beside)
+        for (seed, test), heard in asked.items():
+            found = judge_recordings(heard, task, list(known.values()), weighed=bool(end))
+            write_text(finished_seeds(run)[seed] / f"{test}-{file}", found.table.to_csv(index=False))
+        others = {seed: [other for other in known.values() if other is not known[seed]] for seed in known}
+        held_back = [judge_recordings(known[seed], task, others[seed], weighed=bool(end)) for seed in known]
+        write_text(run / file, joined(held_back).table.to_csv(index=False))
+
+
+def hear_all(run: Path, corpus: Path) -> tuple[dict[int, HeardRecordings], dict[tuple[int, str], HeardRecordings]]:
+    """What every seed says of the recordings that it held back, and of those of both tests."""
     finished = {seed: load_run(folder) for seed, folder in finished_seeds(run).items()}
     known = {seed: hear_recordings(network, corpus, Subset.VALIDATION) for seed, network in finished.items()}
     asked = {
@@ -225,13 +244,7 @@ def judge_all(run: Path, corpus: Path) -> None:
         for seed, network in finished.items()
         for test in PARTS_OF["union"]
     }
-    for task, end in product(RECORD_TASKS, JUDGES):
-        for (seed, test), heard in asked.items():
-            found = judge_recordings(heard, task, list(known.values()), weighed=bool(end))
-            write_text(finished[seed].folder / f"{test}-{judged_file(task, end)}", found.table.to_csv(index=False))
-        others = {seed: [other for other in known.values() if other is not known[seed]] for seed in known}
-        held_back = [judge_recordings(known[seed], task, others[seed], weighed=bool(end)) for seed in known]
-        write_text(run / judged_file(task, end), joined(held_back).table.to_csv(index=False))
+    return known, asked
 
 
 def main() -> None:
@@ -240,8 +253,10 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
     arguments = parser.parse_args()
-    for run in filter(finished_seeds, [arguments.runs / LOUDER, *sorted(arguments.runs.glob(f"{LEVERS}/*"))]):
-        collect_lever(run, arguments.runs / UNCHANGED)
+    levers = {arguments.runs / LOUDER: "sprsound-folds/plain"}
+    levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(arguments.runs.glob(f"{group}/*"))}
+    for run in filter(finished_seeds, levers):
+        collect_lever(run, arguments.runs / levers[run])
     for path in WHOLE:
         if path in IN_FOLDS and finished_seeds(arguments.runs / path):
             run, name = arguments.runs / path, NAMES[path]

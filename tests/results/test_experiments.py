@@ -28,7 +28,7 @@ def test_every_experiment_builds_and_judges_the_classes_of_its_corpus(experiment
     assert len({each.path for each in found}) == len(found)
     for each in found:
         recipe = recipe_of(each)
-        n_classes = {"task-1-2": 7, "cycle-4": 4}[recipe.task or ""]
+        n_classes = {"task-1-2": 7, "cycle-4": 4, "task-2-2": 5}[recipe.task or ""]
         front_end = resolve_front_end(recipe)
         network = build_method(recipe, n_classes, pretrained=False).eval()
         n_frames = front_end.n_frames(recipe.crop.n_samples(front_end.sample_rate))
