@@ -50,10 +50,19 @@ LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
 LOUDER = f"{FOLDS}-louder"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = f"{TAUGHT}-in-folds", "add4rsc-mn04-taught"
-IN_FOLDS = {FOLDS: "as recorded", LOUDER: "20 dB louder", TAUGHT_IN_FOLDS: "among noise, taught"}
+TAUGHT_LOUDER = f"{TAUGHT}-louder-in-folds"
+IN_FOLDS = {
+    FOLDS: "as recorded",
+    LOUDER: "20 dB louder",
+    TAUGHT_IN_FOLDS: "among noise, taught",
+    TAUGHT_LOUDER: "20 dB louder, among noise, taught",
+}
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
 """End of the name of what is judged with the other events of its recording."""
+BESIDE = "-beside-recordings"
+"""End of the names of what networks of events and of recordings judge together."""
+OF_RECORDINGS = "fine_tuning-mn04-recordings-louder"
 MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """How folders of results end whose answers were moved."""
 HELD_BACK = "training-patients-held-back"
@@ -68,6 +77,7 @@ TASKS = {
 }
 """Task -> its name, and whose published result stands beside ours."""
 EVENT_TASKS = ("task-1-1", "task-1-2")
+TESTS = ("inter", "intra", "union")
 
 
 def percent(value: float | None) -> str:
@@ -169,6 +179,7 @@ TEACHERS = {
     f"{TAUGHT}-again": "B taught by these folds in their turn, in five folds",
     f"{TAUGHT}-in-recordings": "B taught by them, each answer moved towards its recording's, in five folds",
     TAUGHT_ADD: "B with the teacher A and the ADD layer, `fixed`",
+    TAUGHT_LOUDER: "B with the teacher A, both 20 dB louder, in five folds",
     MAIN: "C: noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
     "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
 }
@@ -405,7 +416,7 @@ def sprsound_tasks(name: str = FOLDS) -> str:
     rows = [(task, name, *told) for task, told in TASKS.items()]
     rows.insert(3, ("task-2-1", f"{name}-from-finer", "2-1, read from the answer to 2-2", TASKS["task-2-1"][1]))
     for task, result, title, system in rows:
-        for test in ("inter", "intra", "union"):
+        for test in TESTS:
             place = SPRSOUND / task / test / result
             if not (place / "ensemble").exists():
                 continue
@@ -466,6 +477,45 @@ def cross_validation() -> str:
             tests = (_ensemble_score(SPRSOUND / task / test / f"{name}{end}") for test in ("intra", "inter"))
             cells = [f"{title}, {told}", TASKS[task][0], _with_both(_official(place)), *tests]
             lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def beside_recordings() -> str:
+    """Official Score of what networks of events, of recordings, and both together decide."""
+    columns = ("training patients, held back", "test", "mean of seeds", "their AS", "ensemble (95 % over patients)")
+    lines = [f"| task | decided by | {' | '.join(columns)} | its SE / SP | published |", "|" + "---|" * 9]
+    ways = {
+        "task-1": {
+            LOUDER: "events, alone",
+            f"{LOUDER}{IN_CONTEXT}": "events, in context",
+            f"{LOUDER}{IN_CONTEXT}{BESIDE}": "events, in context, and the recording",
+            f"{TAUGHT_LOUDER}{IN_CONTEXT}": "taught, events, in context",
+            f"{TAUGHT_LOUDER}{IN_CONTEXT}{BESIDE}": "taught, events, in context, and the recording",
+        },
+        "task-2": {
+            LOUDER: "windows of a network of events",
+            OF_RECORDINGS: "a network of recordings",
+            f"{LOUDER}{BESIDE}": "both",
+            f"{LOUDER}{BESIDE}-weighed": "both, weighed",
+            f"{TAUGHT_LOUDER}{BESIDE}": "both, the one of events taught",
+        },
+    }
+    for task, (title, system) in TASKS.items():
+        for (name, way), test in product(ways[task[:6]].items(), TESTS):
+            place = SPRSOUND / task / test / name
+            if not (place / "ensemble").exists():
+                continue
+            seeds, ensemble = [_official(folder) for folder in _seeds(place)], _official(place / "ensemble")
+            cells = [
+                _with_both(_official(SPRSOUND / task / HELD_BACK / name)) if test == TESTS[0] else "",
+                test,
+                _spread([each["score"] for each in seeds]),
+                percent(mean(each["average"] for each in seeds)),
+                _ensemble_score(place),
+                f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
+                _published(system, task, test),
+            ]
+            lines.append(f"| {title} | {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -569,13 +619,24 @@ LEVERS = {
 }
 
 
-def levers() -> str:
+LOUDER_LEVERS = {
+    "zoomed": "the 128 bands between 0 and 4 kHz",
+    "half-zoomed": "between 0 and 8 kHz",
+    "finer": "a frame every 5 ms in place of 10",
+    "longer": "4 s of each event in place of 2",
+    "patch-mix": "Patch-Mix CL",
+    "sharpness": "sharpness-aware steps",
+    "more-epochs": "12 epochs in place of 6",
+}
+
+
+def levers(of: Mapping[str, str] = LEVERS) -> str:
     """What a change of the folds' training does on patients that they hold back."""
     lines = [
         "| change | folds | 1-1, AS | minus unchanged | 1-2, AS | minus unchanged | 1-2, log likelihood |",
         "|" + "---|" * 7,
     ]
-    for name, title in LEVERS.items():
+    for name, title in of.items():
         place = SPRSOUND / "task-1-2" / "probes" / name
         if not (place / f"task-1-2-{AGAINST_PLAIN}").exists():
             continue
@@ -653,6 +714,7 @@ TABLES = {
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
+    "beside-recordings": beside_recordings,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
     "sprsound-tasks-taught-in-folds": partial(sprsound_tasks, TAUGHT_IN_FOLDS),
@@ -663,5 +725,6 @@ TABLES = {
     "icbhi-noise": icbhi_noise,
     "probes": probes,
     "levers": levers,
+    "levers-louder": partial(levers, LOUDER_LEVERS),
     "starts": starts,
 }

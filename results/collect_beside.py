@@ -19,7 +19,7 @@ from collect_experiments import (
     NAME_OF_RECORDINGS,
     NAMES,
     OF_RECORDINGS,
-    TAUGHT_LOUDER_IN_FOLDS,
+    TAUGHT_LOUDER,
     TESTS,
     copy_run,
     drop_tables,
@@ -39,7 +39,7 @@ from add4rsc.predictions import Predictions
 
 BESIDE = "-beside-recordings"
 """End of the names of what is judged by both kinds of networks."""
-JUDGED_SO = (LOUDER, TAUGHT_LOUDER_IN_FOLDS)
+JUDGED_SO = (LOUDER, TAUGHT_LOUDER)
 """Networks of events that are judged beside those of recordings."""
 COMMAND = (
     f"python results/experiments.py --sprsound SPRSOUND --only {{path}},{OF_RECORDINGS}\n"

@@ -45,7 +45,7 @@ RESULTS = Path(__file__).parent
 TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
-TAUGHT_LOUDER, TAUGHT_LOUDER_IN_FOLDS = "sprsound-taught/louder", "sprsound-taught/louder-in-folds"
+TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
 OF_RECORDINGS = "sprsound-recordings/louder"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
@@ -63,8 +63,7 @@ NAMES = {
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
-    TAUGHT_LOUDER: "fine_tuning-mn04-taught-louder",
-    TAUGHT_LOUDER_IN_FOLDS: "fine_tuning-mn04-taught-louder-in-folds",
+    TAUGHT_LOUDER: "fine_tuning-mn04-taught-louder-in-folds",
     "sprsound-taught/again": "fine_tuning-mn04-taught-again",
     "sprsound-taught/in-recordings": "fine_tuning-mn04-taught-in-recordings",
     TAUGHT_ADD: "add4rsc-mn04-taught",
@@ -100,7 +99,7 @@ MEASURED_ON_ICBHI = {
     "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
 }
 """What is heard among noise there."""
-WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_LOUDER_IN_FOLDS)
+WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER)
 """What is tested on the events of all tests."""
 WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
 """What is also compared with the same training without the layer."""

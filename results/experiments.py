@@ -208,9 +208,6 @@ def list_experiments() -> list[Experiment]:
             in_folds=True,
         ),
         Experiment(
-            "sprsound-taught", "louder", MN04, FOLDS | NOISY | louder(20.0), CLAIMED, teacher="sprsound-folds/louder"
-        ),
-        Experiment(
             "sprsound-taught",
             "louder-in-folds",
             MN04,
