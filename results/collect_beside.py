@@ -35,6 +35,8 @@ from collect_folds import HELD_BACK, IN_CONTEXT, RECORD_TASKS, collect_recording
 
 from add4rsc.cli._coarse import read_as
 from add4rsc.engine.context import ContextJudge, read_validation
+from add4rsc.engine.decision import never_answered
+from add4rsc.engine.recordings import NOT_JUDGED
 from add4rsc.predictions import Predictions
 
 BESIDE = "-beside-recordings"
@@ -48,14 +50,17 @@ COMMAND = (
 
 
 def collect_answers(run: Path, name: str, corpus: Path) -> None:
-    """Both tasks of recordings as the networks that were trained on them answer."""
+    """Both tasks of recordings as the networks that were trained on them answer, but for poor quality."""
     coarse, fine = RECORD_TASKS
     for seed, folder in finished_seeds(run).items():
         for test in TESTS:
+            answers = never_answered(tested(folder, corpus, test), [NOT_JUDGED])
             for task in RECORD_TASKS:
-                write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(tested(folder, corpus, test), task))
+                write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(answers, task))
         copy_run(folder, place_of(fine, TESTS[0], name) / f"seed-{seed}")
-    held_back = joined([read_validation(folder) for folder in finished_seeds(run).values()])
+    held_back = never_answered(
+        joined([read_validation(folder) for folder in finished_seeds(run).values()]), [NOT_JUDGED]
+    )
     for task in RECORD_TASKS:
         for test in TESTS:
             finish(place_of(task, test, name), run, COMMAND)

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 import torch
 
-from add4rsc.engine.decision import FEWEST, best_offset, match_shares, shift_normal
+from add4rsc.engine.decision import FEWEST, best_offset, match_shares, never_answered, shift_normal
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.engine.testing import predict_test_subset
+from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
 from add4rsc.recipe import change_recipe
 
@@ -87,3 +88,26 @@ def test_certain_answers_are_moved_too():
     probabilities = np.eye(2)[np.arange(40) % 4 // 3]
     found = match_shares(probabilities, ["a"] * 40, np.array([0.5, 0.5]))
     assert np.isfinite(found).all()
+
+
+def test_what_is_never_answered_leaves_its_probability_to_the_others(made):
+    table = made(classes=("normal", "cas", "poor_quality"))
+    sure = table.probabilities.copy()
+    sure[0] = [0.0, 0.0, 1.0]
+    table = table.answered(sure)
+    found = never_answered(table, ["poor_quality"])
+    assert (found.probabilities[:, 2] == 0).all()
+    np.testing.assert_allclose(found.probabilities[0], [0.5, 0.5, 0.0])
+    expected = sure[1:, :2] / sure[1:, :2].sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.probabilities[1:, :2], expected)
+    assert (found.decisions[1:] == sure[1:, :2].argmax(axis=1)).all()
+    assert (found.labels == table.labels).all()
+    assert set(found.table["never_answered"]) == {"poor_quality"}
+
+
+@pytest.mark.parametrize(
+    ("names", "told"), [(["crackle"], "no class 'crackle'"), (["cas", "normal"], "fewer than two")]
+)
+def test_classes_that_cannot_be_left_out_are_told(made, names, told):
+    with pytest.raises(WrongUsageError, match=told):
+        never_answered(made(classes=("normal", "cas", "poor_quality")), names)

@@ -196,6 +196,18 @@ def test_two_networks_stand_side_by_side_before_a_judge(run, of_recordings, corp
     assert (judged["label"] == judged["decision"]).all()
 
 
+def test_poor_quality_can_be_left_unanswered(of_recordings, corpus, feature_cache, tmp_path):
+    ask = ["test", str(of_recordings / "0"), "--data-folder", str(corpus), "--never", "poor_quality"]
+    done = CliRunner().invoke(app, ask)
+    assert done.exit_code == 0, done.output
+    found = read_predictions(
+        of_recordings / "0" / "tested-on-sprsound2022-inter-never-poor_quality" / "predictions.csv"
+    )
+    assert (found.probabilities[:, -1] == 0).all()
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-4)
+    assert "poor_quality" in set(found.table["label"])
+
+
 def test_cycles_are_judged_beside_a_network_of_recordings(run, of_recordings, corpus, feature_cache, tmp_path):
     ask = ["test", str(run), "--data-folder", str(corpus), "--in-context"]
     ask += ["--beside", str(of_recordings / "0"), "--fit-on", str(of_recordings / "1")]

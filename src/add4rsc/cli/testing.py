@@ -73,6 +73,14 @@ def predict_and_score(
             "looked at.",
         ),
     ] = "",
+    never: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CLASS",
+            help="Never answer this class; its probability goes to the others. SPRSound's official score takes "
+            "'poor_quality' for an error wherever it counts. May be repeated.",
+        ),
+    ] = None,
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
     ] = False,
@@ -88,6 +96,7 @@ def predict_and_score(
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
     from add4rsc.engine.context import best_smoothing
+    from add4rsc.engine.decision import never_answered
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
@@ -127,6 +136,9 @@ def predict_and_score(
         if in_context:
             of_recordings = _of_recordings(second, predictions, data_folder, shifts) if second is not None else ()
             predictions = _judge(predictions, held_back, of_recordings, weighed=weighed)
+    if never:
+        predictions = never_answered(predictions, never)
+    told += "".join(f"-never-{name}" for name in never or ())
     told += "-beside-another" * (beside is not None) + "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,10 @@
-"""Where normal ends: a weight of the normal class, found on validation patients.
+"""Where normal ends, and what is answered: a weight of the normal class, shares of all classes, classes left out.
 
 A network's shares of the classes follow those of its training cycles; the published scores are means over normal and
 abnormal cycles, whatever their shares.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,16 @@ from numpy import ndarray
 from scipy.special import softmax
 from torch import Tensor, nn
 
+from add4rsc.errors import WrongUsageError
 from add4rsc.metrics.icbhi import icbhi_score
+from add4rsc.predictions import Predictions
 
 OFFSET = "normal_offset"
 """Name of the offset among a network's metadata and in the tables of predictions."""
 SHARES = "class_shares"
 """Name in tables of predictions of the shares of the classes that every stethoscope was given."""
+NEVER = "never_answered"
+"""Name in tables of predictions of the classes whose probability went to the others."""
 FEWEST = 20
 """Cycles in the smallest group that is given shares: of fewer, the shares say little."""
 LEAST_SHARE = 1e-6
@@ -76,6 +80,30 @@ def match_shares(
         if members.sum() >= FEWEST:
             matched[members] = _with_mean(probabilities[members], wanted)
     return matched
+
+
+def never_answered(predictions: Predictions, names: Collection[str]) -> Predictions:
+    """The same cycles or recordings without some answers, whose probability goes to the other classes by their size.
+
+    For what a score does not ask for: SPRSound's official one counts no recording of poor quality, and takes that
+    answer for an error everywhere else.
+
+    Args:
+        predictions: of any classes.
+        names: of those that are not to be answered.
+
+    Raises:
+        WrongUsageError: if there is no such class, or fewer than two are left.
+    """
+    unknown = sorted(set(names) - set(predictions.classes))
+    left = np.array([name not in names for name in predictions.classes])
+    if unknown or left.sum() < 2:
+        told = f"there is no class '{unknown[0]}'" if unknown else "fewer than two classes would be left"
+        raise WrongUsageError(f"--never {','.join(names)}: {told}. Known: {', '.join(predictions.classes)}.")
+    kept = predictions.probabilities * left
+    sums = kept.sum(axis=1, keepdims=True)
+    found = predictions.answered(np.where(sums > 0, kept / np.where(sums > 0, sums, 1), left / left.sum()))
+    return Predictions(found.table.assign(**{NEVER: ",".join(sorted(names))}), found.classes)
 
 
 def _with_mean(
