@@ -60,9 +60,7 @@ IN_FOLDS = {
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
 """End of the name of what is judged with the other events of its recording."""
-BESIDE = "-beside-recordings"
-"""End of the names of what networks of events and of recordings judge together."""
-OF_RECORDINGS = "fine_tuning-mn04-recordings-louder"
+OF_RECORDINGS, TAUGHT_BY_RECORDINGS = "fine_tuning-mn04-recordings-louder", "fine_tuning-mn04-recordings-taught"
 MATCHED, SMOOTHED = "-matched", "-smoothed-matched"
 """How folders of results end whose answers were moved."""
 HELD_BACK = "training-patients-held-back"
@@ -480,42 +478,31 @@ def cross_validation() -> str:
     return "\n".join(lines)
 
 
-def beside_recordings() -> str:
-    """Official Score of what networks of events, of recordings, and both together decide."""
+def of_recordings() -> str:
+    """Official Score of tasks of recordings, by judges of events' windows and by networks of recordings."""
     columns = ("training patients, held back", "test", "mean of seeds", "their AS", "ensemble (95 % over patients)")
-    lines = [f"| task | decided by | {' | '.join(columns)} | its SE / SP | published |", "|" + "---|" * 9]
+    lines = [f"| task | answered by | {' | '.join(columns)} | its SE / SP | published |", "|" + "---|" * 9]
     ways = {
-        "task-1": {
-            LOUDER: "events, alone",
-            f"{LOUDER}{IN_CONTEXT}": "events, in context",
-            f"{LOUDER}{IN_CONTEXT}{BESIDE}": "events, in context, and the recording",
-            f"{TAUGHT_LOUDER}{IN_CONTEXT}": "taught, events, in context",
-            f"{TAUGHT_LOUDER}{IN_CONTEXT}{BESIDE}": "taught, events, in context, and the recording",
-        },
-        "task-2": {
-            LOUDER: "windows of a network of events",
-            OF_RECORDINGS: "a network of recordings",
-            f"{LOUDER}{BESIDE}": "both",
-            f"{LOUDER}{BESIDE}-weighed": "both, weighed",
-            f"{TAUGHT_LOUDER}{BESIDE}": "both, the one of events taught",
-        },
+        LOUDER: "a judge of events' windows",
+        f"{LOUDER}-weighed": "the same, weighed",
+        OF_RECORDINGS: "a network of recordings",
+        TAUGHT_BY_RECORDINGS: "the same, taught by those that had not heard the patient",
     }
-    for task, (title, system) in TASKS.items():
-        for (name, way), test in product(ways[task[:6]].items(), TESTS):
-            place = SPRSOUND / task / test / name
-            if not (place / "ensemble").exists():
-                continue
-            seeds, ensemble = [_official(folder) for folder in _seeds(place)], _official(place / "ensemble")
-            cells = [
-                _with_both(_official(SPRSOUND / task / HELD_BACK / name)) if test == TESTS[0] else "",
-                test,
-                _spread([each["score"] for each in seeds]),
-                percent(mean(each["average"] for each in seeds)),
-                _ensemble_score(place),
-                f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
-                _published(system, task, test),
-            ]
-            lines.append(f"| {title} | {way} | {' | '.join(cells)} |")
+    for (task, (title, system)), (name, way), test in product(list(TASKS.items())[2:], ways.items(), TESTS):
+        place = SPRSOUND / task / test / name
+        if not (place / "ensemble").exists():
+            continue
+        seeds, ensemble = [_official(folder) for folder in _seeds(place)], _official(place / "ensemble")
+        cells = [
+            _with_both(_official(SPRSOUND / task / HELD_BACK / name)),
+            test,
+            _spread([each["score"] for each in seeds]),
+            percent(mean(each["average"] for each in seeds)),
+            _ensemble_score(place),
+            f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
+            _published(system, task, test),
+        ]
+        lines.append(f"| {title} | {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -714,7 +701,7 @@ TABLES = {
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
-    "beside-recordings": beside_recordings,
+    "of-recordings": of_recordings,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
     "sprsound-tasks-taught-in-folds": partial(sprsound_tasks, TAUGHT_IN_FOLDS),

@@ -46,7 +46,6 @@ TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
-OF_RECORDINGS = "sprsound-recordings/louder"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -73,8 +72,11 @@ NAMES = {
     "sprsound-twins/gain": "add4rsc-mn04-gain-twins",
 }
 """Experiment -> folder of its results."""
-NAME_OF_RECORDINGS = "fine_tuning-mn04-recordings-louder"
-"""Folder of the results of networks that are trained on recordings (collect_beside.py)."""
+OF_RECORDINGS = {
+    "sprsound-recordings/louder": "fine_tuning-mn04-recordings-louder",
+    "sprsound-recordings/taught": "fine_tuning-mn04-recordings-taught",
+}
+"""What is trained on whole recordings (collect_folds.py)."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
 JOINT = {

@@ -26,12 +26,14 @@ from collect_experiments import (
     MATCHED,
     NAMES,
     OF_A_RUN,
+    OF_RECORDINGS,
     RECIPE,
     SHIFTED,
     TESTS,
     WHOLE,
     collect_events,
     copy_files,
+    copy_run,
     drop_tables,
     finish,
     finish_events,
@@ -45,10 +47,10 @@ from collect_experiments import (
 
 from add4rsc.cli._coarse import read_as
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smoothed
-from add4rsc.engine.decision import match_shares
+from add4rsc.engine.decision import match_shares, never_answered
 from add4rsc.engine.folder import VALIDATION
 from add4rsc.engine.loading import load_run
-from add4rsc.engine.recordings import HeardRecordings, hear_recordings, judge_recordings, side_by_side
+from add4rsc.engine.recordings import NOT_JUDGED, hear_recordings, judge_recordings
 from add4rsc.engine.shifting import shift_run
 from add4rsc.engine.testing import predict_test_subset, predict_validation_subset
 from add4rsc.metrics.calibration import mean_log_likelihood
@@ -178,18 +180,17 @@ def collect_shifted(run: Path, name: str, corpus: Path) -> None:
                 drop_tables(place_of(task, test, f"{told}{end}"))  # task 1-2 alone and in context has them
 
 
-def collect_recordings(run: Path, name: str, corpus: Path, beside: Path | None = None) -> None:
+def collect_recordings(run: Path, name: str, corpus: Path) -> None:
     """Tasks of whole recordings on every test and on the training patients.
 
-    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one. Beside the
-    networks of events those of recordings can stand before the judge (collect_beside.py).
+    The task of fewer classes is answered by a judge of its own, and read from the answer to the finer one.
     """
     coarse, fine = RECORD_TASKS
-    if not (run / judged_file(fine, JUDGES[-1], beside)).exists():
-        judge_all(run, corpus, beside)
+    if not (run / judged_file(fine, JUDGES[-1])).exists():
+        judge_all(run, corpus)
     for end in JUDGES:
         for task, told, asked in ((coarse, name, coarse), (fine, name, fine), (coarse, f"{name}{FROM_FINER}", fine)):
-            score_recordings(run, task, f"{told}{end}", judged_file(asked, end, beside))
+            score_recordings(run, task, f"{told}{end}", judged_file(asked, end))
 
 
 def score_recordings(run: Path, task: str, name: str, file: str) -> None:
@@ -206,37 +207,39 @@ def score_recordings(run: Path, task: str, name: str, file: str) -> None:
     note_command(held_back, run, COMMAND)
 
 
+def collect_answers(run: Path, name: str, corpus: Path) -> None:
+    """Both tasks of recordings as networks answer that were trained on them, but for poor quality."""
+    coarse, fine = RECORD_TASKS
+    held_back = joined([read_validation(folder) for folder in finished_seeds(run).values()])
+    for seed, folder in finished_seeds(run).items():
+        for test in TESTS:
+            answers = never_answered(tested(folder, corpus, test), [NOT_JUDGED])
+            for task in RECORD_TASKS:
+                write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(answers, task))
+        copy_run(folder, place_of(fine, TESTS[0], name) / f"seed-{seed}")
+    for task in RECORD_TASKS:
+        write_scored(place_of(task, HELD_BACK, name), read_as(never_answered(held_back, [NOT_JUDGED]), task))
+        note_command(place_of(task, HELD_BACK, name), run, COMMAND)
+        for test in TESTS:
+            finish(place_of(task, test, name), run, COMMAND)
+        drop_tables(place_of(task, "union", name))
+    for test in (*TESTS, HELD_BACK):
+        drop_tables(place_of(coarse, test, name))  # the finer task has them
+
+
 def joined(parts: Sequence[Predictions], test: str = "") -> Predictions:
     """Several tables of the same classes as one; of a test, if it is named."""
     table = pd.concat([each.table for each in parts], ignore_index=True)
     return Predictions(table.assign(split=f"sprsound2022/{test}") if test else table, parts[0].classes)
 
 
-def judged_file(task: str, end: str, beside: Path | None = None) -> str:
+def judged_file(task: str, end: str) -> str:
     """Where a run keeps what a judge has decided of whole recordings."""
-    return f"judged-{task}{'' if beside is None else f'-beside-{beside.name}'}{end}.csv"
+    return f"judged-{task}{end}.csv"
 
 
-def judge_all(run: Path, corpus: Path, beside: Path | None = None) -> None:
+def judge_all(run: Path, corpus: Path) -> None:
     """Judge the recordings of both tests by every seed; and those that each held back, by the judge of the others."""
-    known, asked = hear_all(run, corpus)
-    if beside is not None:
-        known_beside, asked_beside = hear_all(beside, corpus)
-        joined_ones = zip(known, side_by_side(list(known.values()), list(known_beside.values())), strict=True)
-        known = dict(joined_ones)
-        asked = {key: side_by_side([asked[key]], [each])[0] for key, each in asked_beside.items() if key in asked}
-    for task, end in product(RECORD_TASKS, JUDGES):
-        file = judged_file(task, end, beside)
-        for (seed, test), heard in asked.items():
-            found = judge_recordings(heard, task, list(known.values()), weighed=bool(end))
-            write_text(finished_seeds(run)[seed] / f"{test}-{file}", found.table.to_csv(index=False))
-        others = {seed: [other for other in known.values() if other is not known[seed]] for seed in known}
-        held_back = [judge_recordings(known[seed], task, others[seed], weighed=bool(end)) for seed in known]
-        write_text(run / file, joined(held_back).table.to_csv(index=False))
-
-
-def hear_all(run: Path, corpus: Path) -> tuple[dict[int, HeardRecordings], dict[tuple[int, str], HeardRecordings]]:
-    """What every seed says of the recordings that it held back, and of those of both tests."""
     finished = {seed: load_run(folder) for seed, folder in finished_seeds(run).items()}
     known = {seed: hear_recordings(network, corpus, Subset.VALIDATION) for seed, network in finished.items()}
     asked = {
@@ -244,7 +247,13 @@ def hear_all(run: Path, corpus: Path) -> tuple[dict[int, HeardRecordings], dict[
         for seed, network in finished.items()
         for test in PARTS_OF["union"]
     }
-    return known, asked
+    for task, end in product(RECORD_TASKS, JUDGES):
+        for (seed, test), heard in asked.items():
+            found = judge_recordings(heard, task, list(known.values()), weighed=bool(end))
+            write_text(finished[seed].folder / f"{test}-{judged_file(task, end)}", found.table.to_csv(index=False))
+        others = {seed: [other for other in known.values() if other is not known[seed]] for seed in known}
+        held_back = [judge_recordings(known[seed], task, others[seed], weighed=bool(end)) for seed in known]
+        write_text(run / judged_file(task, end), joined(held_back).table.to_csv(index=False))
 
 
 def main() -> None:
@@ -253,10 +262,13 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
     arguments = parser.parse_args()
-    levers = {arguments.runs / LOUDER: "sprsound-folds/plain"}
+    levers = {arguments.runs / LOUDER: LEVERS["sprsound-levers"]}
     levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(arguments.runs.glob(f"{group}/*"))}
     for run in filter(finished_seeds, levers):
         collect_lever(run, arguments.runs / levers[run])
+    for path, name in OF_RECORDINGS.items():
+        if finished_seeds(arguments.runs / path):
+            collect_answers(arguments.runs / path, name, arguments.sprsound)
     for path in WHOLE:
         if path in IN_FOLDS and finished_seeds(arguments.runs / path):
             run, name = arguments.runs / path, NAMES[path]

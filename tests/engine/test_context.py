@@ -6,7 +6,7 @@ import pytest
 
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, values_in_context
 from add4rsc.engine.judge import log_odds
-from add4rsc.errors import SplitError, WrongUsageError
+from add4rsc.errors import WrongUsageError
 from add4rsc.predictions import Predictions
 
 CLASSES = ("normal", "crackle")
@@ -63,57 +63,6 @@ def test_what_the_others_say_helps_where_recordings_are_of_one_kind():
     assert right > before + 0.1
     np.testing.assert_allclose(judged.probabilities.sum(axis=1), 1)
     assert (judged.decisions == judged.probabilities.argmax(axis=1)).all()
-
-
-def of_whole_recordings(cycles, seed):
-    """What a network of recordings says of those of `recordings_of_one_kind`, with less doubt than one of cycles."""
-    draw = np.random.default_rng(seed)
-    names, firsts = np.unique(cycles.table["recording"].to_numpy(dtype=str), return_index=True)
-    shown = draw.standard_normal(len(names)) + 6 * cycles.labels[firsts] - 3
-    found = table(names, 1 / (1 + np.exp(-shown)), cycles.labels[firsts]).table
-    return Predictions(found.rename(columns={"p_crackle": "p_das"}).replace({"crackle": "das"}), ("normal", "das"))
-
-
-def test_a_judge_of_cycles_is_told_of_their_recordings_by_another_network():
-    known, alone = recordings_of_one_kind(1), recordings_of_one_kind(3)
-    whole = of_whole_recordings(known, 4)
-    turned = Predictions(whole.table.iloc[::-1].reset_index(drop=True), whole.classes)
-    judge = ContextJudge.fit(known, beside=[turned])
-    judged, before = judge.judge(alone, of_whole_recordings(alone, 5)), ContextJudge.fit(known).judge(alone)
-    right, untold = ((each.decisions == each.labels).mean() for each in (judged, before))
-    assert right > untold + 0.02
-    assert right > 0.97
-
-
-def test_cycles_count_whose_recordings_the_other_network_held_back_too():
-    known = recordings_of_one_kind(1)
-    whole = of_whole_recordings(known, 4)
-    few = [Predictions(part.reset_index(drop=True), whole.classes) for part in (whole.table[:30], whole.table[30:50])]
-    in_few = np.isin(
-        known.table["recording"].to_numpy(dtype=str), np.concatenate([each.table["recording"] for each in few])
-    )
-    assert in_few.sum() == 250
-    of_few = Predictions(known.table[in_few].reset_index(drop=True), CLASSES)
-    asked, beside = recordings_of_one_kind(3), of_whole_recordings(recordings_of_one_kind(3), 5)
-    found, expected = (ContextJudge.fit(each, beside=few).judge(asked, beside) for each in (known, of_few))
-    np.testing.assert_allclose(found.probabilities, expected.probabilities)
-
-
-def test_a_table_beside_of_other_recordings_or_of_cycles_is_told():
-    known = recordings_of_one_kind(1)
-    whole = of_whole_recordings(known, 4)
-    elsewhere = Predictions(whole.table.assign(recording=[f"x{index}" for index in range(60)]), whole.classes)
-    judge = ContextJudge.fit(known, beside=[whole])
-    with pytest.raises(SplitError, match="held back too"):
-        ContextJudge.fit(known, beside=[elsewhere])
-    with pytest.raises(WrongUsageError, match="lacks recordings"):
-        judge.judge(known, elsewhere)
-    with pytest.raises(WrongUsageError, match="trained on recordings"):
-        ContextJudge.fit(known, beside=[known])
-    with pytest.raises(WrongUsageError, match="that it was fitted on"):
-        judge.judge(known)
-    with pytest.raises(WrongUsageError, match="that it was fitted on"):
-        ContextJudge.fit(known).judge(known, whole)
 
 
 def test_other_classes_and_missing_validation_are_told(tmp_path):

@@ -14,19 +14,13 @@ from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
 from add4rsc.engine import decision, recordings
-from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation
+from add4rsc.engine.context import best_smoothing, read_validation
 from add4rsc.engine.judge import fit_judge
 from add4rsc.engine.loading import load_run
-from add4rsc.engine.recordings import (
-    hear_recordings,
-    judge_recordings,
-    pool_windows,
-    predict_recordings,
-    side_by_side,
-)
+from add4rsc.engine.recordings import hear_recordings, judge_recordings, pool_windows, predict_recordings
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.engine.testing import predict_test_subset
-from add4rsc.errors import SplitError, WrongUsageError
+from add4rsc.errors import WrongUsageError
 from add4rsc.methods import recipes
 from add4rsc.metrics.smoothing import LEAST_PROBABILITY, smooth_recordings
 from add4rsc.predictions import read_predictions
@@ -77,14 +71,13 @@ def run(corpus, tmp_path_factory, shared_home):
 
 @pytest.fixture(scope="module")
 def of_recordings(corpus, tmp_path_factory, shared_home):
-    """Two folds of a network that was trained on recordings; together they hold back every training patient."""
+    """A network that was trained on recordings."""
     folder = tmp_path_factory.mktemp("of-recordings")
     changes = {"epochs": 2, "task": "task-2-2", "crop.duration": 3.0, "batch_size": 4, "validation_share": 0.5}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ADD4RSC_HOME", str(shared_home))
-        for fold in (0, 1):
-            recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes | {"validation_seed": fold})
-            train(recipe, [1], RunSettings(corpus, folder / str(fold), accelerator="cpu", show_progress=False))
+        recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
+        train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
     return folder
 
 
@@ -167,68 +160,15 @@ def test_a_judge_is_not_fitted_on_networks_of_other_classes(run, corpus, feature
         judge_recordings(heard, "task-2-1", [heard, other])
 
 
-def test_two_networks_stand_side_by_side_before_a_judge(run, of_recordings, corpus, feature_cache, tmp_path):
-    """Each recording that the judge is fitted on is heard by one network of each kind, which held it back."""
-    ask = ["test", str(run), "--data-folder", str(corpus), "--recordings", "task-2-2"]
-    ask += ["--beside", str(of_recordings / "0"), "--fit-on", str(of_recordings / "1")]
-    done = CliRunner().invoke(app, [*ask, "-o", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    first, folds = load_run(run), [load_run(of_recordings / name) for name in ("0", "1")]
-    known = hear_recordings(first, corpus, Subset.VALIDATION)
-    of_folds = [hear_recordings(each, corpus, Subset.VALIDATION) for each in folds]
-    (joined,) = side_by_side([known], of_folds)
-    assert joined.recordings == known.recordings  # the folds hold back everyone between them
-    n_own = 3 * len(first.classes)
-    np.testing.assert_array_equal(joined.values[:, :n_own], known.values)
-    patients = [{each.recording.patient_id for each in one.recordings} for one in of_folds]
-    assert patients[0].isdisjoint(patients[1])
-    for one in of_folds:
-        for cycle, values in zip(one.recordings, one.values, strict=True):
-            if cycle in joined.recordings:
-                np.testing.assert_array_equal(joined.values[joined.recordings.index(cycle), n_own:], values)
-    asked = side_by_side(
-        [hear_recordings(first, corpus, Subset.TEST)], [hear_recordings(folds[0], corpus, Subset.TEST)]
+def test_poor_quality_can_be_left_unanswered(of_recordings, corpus, feature_cache):
+    done = CliRunner().invoke(
+        app, ["test", str(of_recordings), "--data-folder", str(corpus), "--never", "poor_quality"]
     )
-    expected = judge_recordings(asked[0], "task-2-2", [joined])
-    found = read_predictions(tmp_path / "predictions.csv")
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
-    judged = found.table[found.table["label"] != "poor_quality"]
-    assert (judged["label"] == judged["decision"]).all()
-
-
-def test_poor_quality_can_be_left_unanswered(of_recordings, corpus, feature_cache, tmp_path):
-    ask = ["test", str(of_recordings / "0"), "--data-folder", str(corpus), "--never", "poor_quality"]
-    done = CliRunner().invoke(app, ask)
     assert done.exit_code == 0, done.output
-    found = read_predictions(
-        of_recordings / "0" / "tested-on-sprsound2022-inter-never-poor_quality" / "predictions.csv"
-    )
+    found = read_predictions(of_recordings / "tested-on-sprsound2022-inter-never-poor_quality" / "predictions.csv")
     assert (found.probabilities[:, -1] == 0).all()
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-4)
     assert "poor_quality" in set(found.table["label"])
-
-
-def test_cycles_are_judged_beside_a_network_of_recordings(run, of_recordings, corpus, feature_cache, tmp_path):
-    ask = ["test", str(run), "--data-folder", str(corpus), "--in-context"]
-    ask += ["--beside", str(of_recordings / "0"), "--fit-on", str(of_recordings / "1")]
-    done = CliRunner().invoke(app, [*ask, "-o", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    found = read_predictions(tmp_path / "predictions.csv")
-    folds = [load_run(of_recordings / name) for name in ("0", "1")]
-    judge = ContextJudge.fit(read_validation(run), beside=[read_validation(each.folder) for each in folds])
-    expected = judge.judge(predict_test_subset(load_run(run), corpus), predict_test_subset(folds[0], corpus))
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-3)  # read back from five digits
-    wrong = CliRunner().invoke(app, [*ask[:4], "--in-context", "--beside", str(run)])
-    assert "was trained on recordings" in str(wrong.exception)
-
-
-def test_what_no_network_of_one_kind_held_back_cannot_be_judged_by_both(run, of_recordings, corpus, feature_cache):
-    known, other = (hear_recordings(load_run(run), corpus, each) for each in (Subset.VALIDATION, Subset.TEST))
-    with pytest.raises(SplitError, match="held back by both"):
-        side_by_side([known], [other])
-    elsewhere = replace(other.run, recipe=other.run.recipe.model_copy(update={"split": "sprsound2022/intra"}))
-    with pytest.raises(WrongUsageError, match="on one split"):
-        side_by_side([known], [replace(other, run=elsewhere)])
 
 
 def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cache, tmp_path, monkeypatch):
@@ -251,7 +191,6 @@ def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cach
         (["--recordings", "task-9"], "no task 'task-9'|task-2-1"),
         (["--recordings", "task-2-1", "--in-context"], "Leave out --hide"),
         (["--recordings", "task-2-1", "--smooth"], "Leave out --hide"),
-        (["--smooth", "--beside", "."], "Ask for --in-context or --recordings"),
         (["--in-context", "--class-shares", "training"], "Leave out one or the others"),
         (["--class-shares", "normal"], "cannot be read from 'normal'"),
         (["--class-shares", "normal=much"], "a share for every class"),

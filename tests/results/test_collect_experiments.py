@@ -34,8 +34,8 @@ def test_the_normal_class_is_weighed_by_all_validation_patients_together(collect
 def test_every_experiment_has_one_place_for_its_results(collecting, load_script):
     experiments = load_script("results/experiments.py").list_experiments()
     collected = {each.path for each in experiments if each.corpus == "sprsound" and each.group not in collecting.PROBED}
-    assert collecting.NAMES.keys() | collecting.JOINT.keys() | {collecting.OF_RECORDINGS} == collected
-    names = [*collecting.NAMES.values(), collecting.NAME_OF_RECORDINGS]
+    assert collecting.NAMES.keys() | collecting.JOINT.keys() | collecting.OF_RECORDINGS.keys() == collected
+    names = [*collecting.NAMES.values(), *collecting.OF_RECORDINGS.values()]
     assert len(set(names)) == len(names)
     forms = {each.name for each in experiments if each.corpus == "icbhi"}
     assert forms <= {path.removeprefix("sprsound-noisy/") for path in collecting.NAMES} | collecting.ON_ICBHI.keys()

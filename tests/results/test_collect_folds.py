@@ -11,6 +11,7 @@ import pytest
 from add4rsc.datasets import datasets
 from add4rsc.datasets.sprsound import SprSound2022
 from add4rsc.engine.context import ContextJudge, best_smoothing
+from add4rsc.engine.decision import never_answered
 from add4rsc.engine.run import RunSettings, train
 from add4rsc.methods import recipes
 from add4rsc.metrics.smoothing import smooth_recordings
@@ -113,6 +114,29 @@ def test_recordings_of_both_tests_make_the_union_and_coarser_answers(collecting,
     assert summary["split"] == "sprsound2022/union"
     assert sum(map(sum, summary["confusion_matrix"])) == len(tables["inter"].table) + len(tables["intra"].table)
     assert not list(union.rglob("predictions.csv"))
+
+
+def test_answers_of_networks_of_recordings_are_scored_on_both_tasks(collecting, run, made):
+    classes = datasets.get("sprsound2022").tasks["task-2-2"].classes
+    for seed in (1, 2, 3):
+        drawn = {"validation": (f"v{seed}", seed), "predictions": ("inter", 7), "tested-on-intra": ("intra", 8)}
+        for file, of in drawn.items():
+            of_fold(made, *of, classes).table.to_csv(run / f"seed-{seed}" / f"{file}.csv", index=False)
+        shutil.copyfile(run / f"seed-{seed}" / "tested-on-intra.csv", run / f"seed-{seed}" / "tested-on-union.csv")
+        for name in ("run.json", "recipe.json", "history.csv"):
+            (run / f"seed-{seed}" / name).write_text("{}")
+    collecting.collect_answers(run, NAME, run)
+    fine, coarse = (collecting.place_of(task, "inter", NAME) for task in ("task-2-2", "task-2-1"))
+    found = read_predictions(fine / "seed-3" / "predictions.csv")
+    expected = never_answered(read_predictions(run / "seed-3" / "predictions.csv"), ["poor_quality"])
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    assert not list(coarse.rglob("predictions.csv"))
+    for place, n_classes in ((coarse, 3), (fine, 5)):
+        matrix = np.array(json.loads((place / "seed-3" / "summary.json").read_text())["confusion_matrix"])
+        assert matrix.shape == (n_classes, n_classes)
+        assert matrix[:, -1].sum() == 0
+    held_back = json.loads((collecting.place_of("task-2-2", collecting.HELD_BACK, NAME) / "summary.json").read_text())
+    assert held_back["n_cycles"] == 3 * 6 * 20
 
 
 def test_a_lever_is_compared_on_patients_that_both_networks_held_back(collecting, run, made, monkeypatch):

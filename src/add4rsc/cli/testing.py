@@ -10,7 +10,6 @@ from add4rsc.cli._app import app
 from add4rsc.cli._output import print_evaluation, print_json
 
 if TYPE_CHECKING:
-    from add4rsc.engine.loading import TrainedRun
     from add4rsc.predictions import Predictions
 
 
@@ -39,14 +38,6 @@ def predict_and_score(
             metavar="RUN",
             help="With --recordings, --in-context and --smooth: fit on the validation patients of this run too, such "
             "as another fold; may be repeated.",
-        ),
-    ] = None,
-    beside: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN",
-            help="With --recordings and --in-context: let the judge weigh what this network says too, which was "
-            "trained on recordings. Give its other folds with --fit-on.",
         ),
     ] = None,
     weighed: Annotated[
@@ -95,7 +86,7 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
-    from add4rsc.engine.context import best_smoothing
+    from add4rsc.engine.context import ContextJudge, best_smoothing
     from add4rsc.engine.decision import never_answered
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
@@ -113,17 +104,14 @@ def predict_and_score(
     _check_alone(recordings, in_context, bool(hidden), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
-    if beside is not None and not (in_context or recordings):
-        raise WrongUsageError("--beside is for a judge. Ask for --in-context or --recordings TASK.")
     if weighed and not (in_context or recordings):
         raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
     others = tuple(fit_on or ())
     trained = shift_run(load_ensemble(run) if ensemble else load_run(run), shifts)
-    second = None if beside is None else shift_run(load_run(beside), shifts)
     if recordings:
         fellows = [shift_run(load_run(each), shifts) for each in others]
         predictions = predict_recordings(
-            trained, data_folder, recordings, fellows, beside=second, split_name=split or None, weighed=weighed
+            trained, data_folder, recordings, fellows, split_name=split or None, weighed=weighed
         )
         told = f"-{recordings}"
     else:
@@ -134,12 +122,11 @@ def predict_and_score(
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
         told += "-smooth" * smooth + "-class-shares" * (shares is not None) + "-in-context" * in_context
         if in_context:
-            of_recordings = _of_recordings(second, predictions, data_folder, shifts) if second is not None else ()
-            predictions = _judge(predictions, held_back, of_recordings, weighed=weighed)
+            predictions = ContextJudge.fit(*held_back, weighed=weighed).judge(predictions)
     if never:
         predictions = never_answered(predictions, never)
     told += "".join(f"-never-{name}" for name in never or ())
-    told += "-beside-another" * (beside is not None) + "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
+    told += "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -149,47 +136,6 @@ def predict_and_score(
         print_json(result)
     else:
         print_evaluation(result, str(folder))
-
-
-def _judge(
-    predictions: "Predictions",
-    held_back: Sequence["Predictions"],
-    of_recordings: Sequence["Predictions"],
-    *,
-    weighed: bool,
-) -> "Predictions":
-    """Decide on cycles in context.
-
-    Args:
-        predictions: of the test, one cycle at a time.
-        held_back: of validation patients, by networks of cycles and perhaps other folds of a network of recordings.
-        of_recordings: what that says of the test's recordings, then of those that it held back; or nothing.
-        weighed: see `fit_judge`.
-
-    Raises:
-        WrongUsageError, SplitError, MissingExtraError: see `ContextJudge`.
-    """
-    from add4rsc.engine.context import ContextJudge
-    from add4rsc.errors import WrongUsageError
-
-    if not of_recordings:
-        return ContextJudge.fit(*held_back, weighed=weighed).judge(predictions)
-    of_test, *beside = of_recordings
-    of_cycles = [each for each in held_back if each.classes != of_test.classes]
-    beside += [each for each in held_back if each.classes == of_test.classes]
-    if predictions.classes == of_test.classes:
-        raise WrongUsageError("--beside takes a network that was trained on recordings, as with --set task=task-2-2.")
-    return ContextJudge.fit(*of_cycles, beside=beside, weighed=weighed).judge(predictions, of_test)
-
-
-def _of_recordings(
-    run: "TrainedRun", predictions: "Predictions", data_folder: Path, n_shifts: int
-) -> tuple["Predictions", "Predictions"]:
-    """What a network of recordings says of those of a test, and of those that it held back."""
-    from add4rsc.engine.testing import predict_test_subset
-
-    split = predictions.constant("split")
-    return predict_test_subset(run, data_folder, split), _of_validation(run.folder, data_folder, n_shifts)
 
 
 def _of_validation(run: Path, data_folder: Path, n_shifts: int) -> "Predictions":

@@ -69,11 +69,6 @@ def check_held_back(run: TrainedRun) -> None:
         )
 
 
-def are_kin(first: Recipe, other: Recipe) -> bool:
-    """Whether two recipes are one but for what the members of an ensemble may differ in."""
-    return _settings(first) == _settings(other)
-
-
 def _check_kin(first: TrainedRun, other: TrainedRun) -> None:
     """Raise RunFolderError if two runs are no members of one ensemble, or either can be none."""
     differing = sorted(_settings(first.recipe).items() ^ _settings(other.recipe).items())

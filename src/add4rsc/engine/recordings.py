@@ -1,12 +1,11 @@
-"""Whole recordings judged by a network that was trained on their events, on recordings, or by one of each.
+"""Whole recordings judged by a network that was trained on their events.
 
 The network looks at every window of a recording; what it says of them is pooled, and a judge that was fitted on the
-recordings of validation patients decides. Two networks' pooled answers can stand side by side before one judge. No
-annotation of a tested recording is looked at.
+recordings of validation patients decides. No annotation of a tested recording is looked at.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 
@@ -17,14 +16,14 @@ from numpy import ndarray
 
 from add4rsc.datasets._base import AbstractDataset, cycles_for
 from add4rsc.datasets.opening import open_dataset
-from add4rsc.engine.ensemble import are_kin, check_held_back
+from add4rsc.engine.ensemble import check_held_back
 from add4rsc.engine.features import cache_folder, prepare_features
 from add4rsc.engine.judge import fit_judge, judged_probabilities, log_odds
 from add4rsc.engine.loading import TrainedRun
 from add4rsc.engine.predict import predict_probabilities, to_predictions
 from add4rsc.engine.subsets import own_split
 from add4rsc.engine.windows import split_cycles
-from add4rsc.errors import SplitError, UnknownNameError, WrongUsageError
+from add4rsc.errors import UnknownNameError, WrongUsageError
 from add4rsc.predictions import Predictions
 from add4rsc.terms import RespiratoryCycle, Subset, Task
 
@@ -53,21 +52,17 @@ def predict_recordings(
     task_name: str,
     fit_on: Sequence[TrainedRun] = (),
     *,
-    beside: TrainedRun | None = None,
     split_name: str | None = None,
     weighed: bool = False,
 ) -> Predictions:
     """Judge the test recordings of the run's own split, or of another one of the corpus.
 
     Args:
-        run: a network that was trained on events or recordings of the corpus, with validation patients.
+        run: a network that was trained on events of the corpus, with validation patients.
         data_folder: of the corpus.
         task_name: a task of whole recordings.
         fit_on: further networks, of the same classes and split, on whose validation recordings the judge is fitted too,
-            each heard by the one that held it back: the other folds of a cross-validation. Those of the recipe of
-            `beside` are its folds.
-        beside: another network, whose answers stand beside those of `run` before the judge. It is fitted on recordings
-            that one network of each kind held back.
+            each heard by the one that held it back: the other folds of a cross-validation.
         split_name: whose test recordings; None is the run's own split.
         weighed: whether normal recordings weigh as much as all others together in the judge (`fit_judge`).
 
@@ -76,58 +71,16 @@ def predict_recordings(
         WrongUsageError: if it is none of whole recordings, or a run is of another corpus, split or set of classes, or
             without validation.
         SplitError: if the recordings of validation patients are of one class, or nobody was held back from all
-            members of an ensemble, or from a network of each kind.
+            members of an ensemble.
         MissingExtraError: if scikit-learn is not installed.
         DatasetNotFoundError, AudioError, AnnotationError: as their messages say.
     """
     _find_task(open_dataset(data_folder), task_name)
-    fellows: dict[bool, list[TrainedRun]] = {False: [], True: []}
     for each in fit_on:
-        fellows[beside is not None and are_kin(beside.recipe, each.recipe)].append(each)
-    for each in fellows[False]:
         _check_fellow(run, each)
-    split_name = split_name or run.recipe.split
-    known = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (run, *fellows[False])]
+    known = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (run, *fit_on)]
     asked = hear_recordings(run, data_folder, Subset.TEST, split_name)
-    if beside is not None:
-        known_beside = [hear_recordings(each, data_folder, Subset.VALIDATION) for each in (beside, *fellows[True])]
-        known = side_by_side(known, known_beside)
-        (asked,) = side_by_side([asked], [hear_recordings(beside, data_folder, Subset.TEST, split_name)])
     return judge_recordings(asked, task_name, known, weighed=weighed)
-
-
-def side_by_side(first: Sequence[HeardRecordings], second: Sequence[HeardRecordings]) -> list[HeardRecordings]:
-    """The first ones' recordings that any of the second ones has heard, with its values beside those of the first.
-
-    Networks that divide the patients otherwise into folds can be joined so: each recording is heard by one network of
-    each kind, which both held it back.
-
-    Raises:
-        WrongUsageError: if they are of two splits.
-        SplitError: if there is no such recording.
-    """
-    if len({each.run.recipe.split for each in (*first, *second)}) > 1:
-        raise WrongUsageError(
-            "Networks are joined that were trained on one split. Name --beside a run of the same one."
-        )
-    values_of = {
-        cycle.recording.path: values
-        for each in second
-        for cycle, values in zip(each.recordings, each.values, strict=True)
-    }
-    joined = []
-    for each in first:
-        is_known = [cycle.recording.path in values_of for cycle in each.recordings]
-        if any(is_known):
-            recordings = list(compress(each.recordings, is_known))
-            values = np.stack([values_of[cycle.recording.path] for cycle in recordings])
-            joined.append(replace(each, recordings=recordings, values=np.hstack([each.values[is_known], values])))
-    if not joined:
-        raise SplitError(
-            "No patient was held back by both networks, so that no judge can be fitted on what they say. "
-            "Give further folds of either with --fit-on."
-        )
-    return joined
 
 
 def hear_recordings(
