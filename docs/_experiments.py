@@ -704,6 +704,8 @@ TABLES = {
     "of-recordings": of_recordings,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),
+    "sprsound-tasks-louder-again": partial(sprsound_tasks, f"{LOUDER}-again"),
+    "sprsound-tasks-taught-louder": partial(sprsound_tasks, TAUGHT_LOUDER),
     "sprsound-tasks-taught-in-folds": partial(sprsound_tasks, TAUGHT_IN_FOLDS),
     "cross-validation": cross_validation,
     "easy-normals": easy_normals,

@@ -1,6 +1,6 @@
 """Bring what is judged once more into this folder: events in context, whole recordings, and all training patients.
 
-Usage: python results/collect_folds.py RUNS --sprsound FOLDER
+Usage: python results/collect_folds.py RUNS --sprsound FOLDER [--again]
 
 RUNS is what results/experiments.py wrote. Of networks whose seeds are the folds of a cross-validation, each training
 patient is new to one. What each says of its own is what the judges are fitted on (`add4rsc test --in-context` and
@@ -73,6 +73,8 @@ RULES = (*(f"{IN_CONTEXT}{end}" for end in JUDGES), SMOOTHED, MATCHED)
 Rule = Callable[[Predictions], Predictions]
 HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
+AGAIN = "-again"
+"""End of the names of a second training of the same seeds."""
 N_SHIFTS = 6
 """Starts from which the best networks hear every event once more."""
 LEVERS = {"sprsound-levers": "sprsound-folds/plain", "sprsound-louder-levers": LOUDER}
@@ -149,6 +151,23 @@ def collect_held_back(run: Path, name: str, ends: Sequence[str] = RULES) -> None
             note_command(place, run, COMMAND)
             if end or task != EVENT_TASKS[0]:
                 drop_tables(place)
+
+
+def collect_again(run: Path, name: str, corpus: Path) -> None:
+    """Events of the inter-patient test, alone and in context, beside those of the first training of the same seeds.
+
+    Processors that add up in another order train other networks from one seed.
+    """
+    told, test = f"{name}{AGAIN}", TESTS[0]
+    finished = finished_seeds(run)
+    judge = ContextJudge.fit(*map(read_validation, finished.values())).judge
+    for seed, folder in finished.items():
+        alone = tested(folder, corpus, test)
+        for end, answers in (("", alone), (IN_CONTEXT, judge(alone))):
+            score_events(answers, test, f"{told}{end}", seed)
+        copy_run(folder, place_of(EVENT_TASKS[0], test, told) / f"seed-{seed}")
+    for end in ("", IN_CONTEXT):
+        finish_events(run, f"{told}{end}", [test], COMMAND.strip() + " --again\n")
 
 
 def collect_lever(run: Path, plain: Path) -> None:
@@ -261,7 +280,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--sprsound", type=Path, required=True)
+    parser.add_argument(
+        "--again", action="store_true", help=f"{LOUDER} was trained anew: collect that beside the first, and no more"
+    )
     arguments = parser.parse_args()
+    if arguments.again:
+        collect_again(arguments.runs / LOUDER, NAMES[LOUDER], arguments.sprsound)
+        return
     levers = {arguments.runs / LOUDER: LEVERS["sprsound-levers"]}
     levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(arguments.runs.glob(f"{group}/*"))}
     for run in filter(finished_seeds, levers):

@@ -139,6 +139,21 @@ def test_answers_of_networks_of_recordings_are_scored_on_both_tasks(collecting, 
     assert held_back["n_cycles"] == 3 * 6 * 20
 
 
+def test_a_second_training_stands_beside_the_first(collecting, run):
+    for seed in (1, 2, 3):
+        for name in ("run.json", "recipe.json", "history.csv"):
+            (run / f"seed-{seed}" / name).write_text("{}")
+    collecting.collect_again(run, NAME, run)
+    alone = read_predictions(run / "seed-2" / "predictions.csv")
+    judge = ContextJudge.fit(*(read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)))
+    for end, expected in (("", alone), ("-in-context", judge.judge(alone))):
+        place = collecting.place_of("task-1-2", "inter", f"{NAME}-again{end}")
+        found = read_predictions(place / "seed-2" / "predictions.csv")
+        np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+        assert (place / "command.txt").read_text().endswith("--again\n")
+    assert not collecting.place_of("task-1-2", "intra", f"{NAME}-again").exists()
+
+
 def test_a_lever_is_compared_on_patients_that_both_networks_held_back(collecting, run, made, monkeypatch):
     lever = run.with_name("lever")
     for seed in (1, 2):
