@@ -608,12 +608,7 @@ LEVERS = {
 
 LOUDER_LEVERS = {
     "zoomed": "the 128 bands between 0 and 4 kHz",
-    "half-zoomed": "between 0 and 8 kHz",
     "finer": "a frame every 5 ms in place of 10",
-    "longer": "4 s of each event in place of 2",
-    "patch-mix": "Patch-Mix CL",
-    "sharpness": "sharpness-aware steps",
-    "more-epochs": "12 epochs in place of 6",
 }
 
 

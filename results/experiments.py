@@ -159,12 +159,7 @@ LEVERS: dict[str, dict[str, Any]] = {
 more of what `louder` does."""
 LOUDER_LEVERS: dict[str, dict[str, Any]] = {
     "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 4000.0, "n_fft": 2048})),
-    "half-zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 8000.0, "n_fft": 2048})),
     "finer": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0})),
-    "longer": {"crop.duration": 4.0},
-    "patch-mix": {"name": "patch_mix_cl/mn04-small", "method": "patch_mix_cl"},
-    "sharpness": {"optimiser.sharpness_radius": 0.05},
-    "more-epochs": {"epochs": 12},
 }
 """What might bring `louder` further."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
