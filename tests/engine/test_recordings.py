@@ -59,26 +59,29 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(corpus, tmp_path_factory, shared_home):
-    folder = tmp_path_factory.mktemp("run")
-    changes = {"epochs": 4, "task": "task-1-1", "crop.duration": 1.0, "batch_size": 8, "validation_share": 0.5}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADD4RSC_HOME", str(shared_home))
-        recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
-        train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
-    return folder
+def trained(corpus, tmp_path_factory, shared_home):
+    """Train a small network on the corpus, with half of its patients held back: changes of the recipe -> run folder."""
+
+    def train_once(**changes):
+        folder = tmp_path_factory.mktemp("run")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ADD4RSC_HOME", str(shared_home))
+            recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), {"validation_share": 0.5, **changes})
+            train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
+        return folder
+
+    return train_once
 
 
 @pytest.fixture(scope="module")
-def of_recordings(corpus, tmp_path_factory, shared_home):
+def run(trained):
+    return trained(task="task-1-1", epochs=4, crop={"duration": 1.0}, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def of_recordings(trained):
     """A network that was trained on recordings."""
-    folder = tmp_path_factory.mktemp("of-recordings")
-    changes = {"epochs": 2, "task": "task-2-2", "crop.duration": 3.0, "batch_size": 4, "validation_share": 0.5}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ADD4RSC_HOME", str(shared_home))
-        recipe = change_recipe(recipes.get("fine_tuning/small_cnn")(), changes)
-        train(recipe, [1], RunSettings(corpus, folder, accelerator="cpu", show_progress=False))
-    return folder
+    return trained(task="task-2-2", epochs=2, crop={"duration": 3.0}, batch_size=4)
 
 
 def test_verb_is_known():
