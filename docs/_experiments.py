@@ -74,7 +74,7 @@ TASKS = {
     "task-2-2": ("2-2, recordings, 5 classes", "Shuvo and Hasan"),
 }
 """Task -> its name, and whose published result stands beside ours."""
-EVENT_TASKS = ("task-1-1", "task-1-2")
+EVENT_TASKS, RECORD_TASKS = ("task-1-1", "task-1-2"), ("task-2-1", "task-2-2")
 TESTS = ("inter", "intra", "union")
 
 
@@ -418,17 +418,15 @@ def sprsound_tasks(name: str = FOLDS) -> str:
             place = SPRSOUND / task / test / result
             if not (place / "ensemble").exists():
                 continue
-            seeds = [_official(folder) for folder in _seeds(place)]
-            ensemble = _official(place / "ensemble")
-            of_seeds = _spread([each["score"] for each in seeds])
+            of_seeds, average, of_ensemble, both = _of_seeds_and_ensemble(place)
             table.append(
                 {
                     "task": title,
                     "test": test,
-                    "mean of seeds ± sd": f"{of_seeds} ({len(seeds)})",
-                    "their AS": percent(mean(each["average"] for each in seeds)),
-                    "ensemble (95 % over patients)": with_interval(ensemble["score"], ensemble["interval"]),
-                    "its SE / SP": f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
+                    "mean of seeds ± sd": f"{of_seeds} ({len(_seeds(place))})",
+                    "their AS": average,
+                    "ensemble (95 % over patients)": of_ensemble,
+                    "its SE / SP": both,
                     "mean, weighed": _mean_score(place.with_name(f"{result}-weighed")),
                     "mean, in context": _mean_score(place.with_name(f"{result}{IN_CONTEXT}")),
                     "ensemble, in context": _ensemble_score(place.with_name(f"{result}{IN_CONTEXT}")),
@@ -488,20 +486,12 @@ def of_recordings() -> str:
         OF_RECORDINGS: "a network of recordings",
         TAUGHT_BY_RECORDINGS: "the same, taught by those that had not heard the patient",
     }
-    for (task, (title, system)), (name, way), test in product(list(TASKS.items())[2:], ways.items(), TESTS):
-        place = SPRSOUND / task / test / name
+    for task, (name, way), test in product(RECORD_TASKS, ways.items(), TESTS):
+        (title, system), place = TASKS[task], SPRSOUND / task / test / name
         if not (place / "ensemble").exists():
             continue
-        seeds, ensemble = [_official(folder) for folder in _seeds(place)], _official(place / "ensemble")
-        cells = [
-            _with_both(_official(SPRSOUND / task / HELD_BACK / name)),
-            test,
-            _spread([each["score"] for each in seeds]),
-            percent(mean(each["average"] for each in seeds)),
-            _ensemble_score(place),
-            f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
-            _published(system, task, test),
-        ]
+        held_back = _with_both(_official(SPRSOUND / task / HELD_BACK / name))
+        cells = [held_back, test, *_of_seeds_and_ensemble(place), _published(system, task, test)]
         lines.append(f"| {title} | {way} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -550,6 +540,17 @@ def _mean_score(place: Path) -> str:
     """Mean of the seeds' official Scores; nothing where there is no such result."""
     values = [_official(folder)["score"] for folder in _seeds(place)]
     return percent(mean(values)) if values else "-"
+
+
+def _of_seeds_and_ensemble(place: Path) -> tuple[str, str, str, str]:
+    """Official Score and AS of the seeds; of their ensemble the Score with its interval, and SE and SP."""
+    seeds, ensemble = [_official(folder) for folder in _seeds(place)], _official(place / "ensemble")
+    return (
+        _spread([each["score"] for each in seeds]),
+        percent(mean(each["average"] for each in seeds)),
+        _ensemble_score(place),
+        f"{percent(ensemble['sensitivity'])} / {percent(ensemble['specificity'])}",
+    )
 
 
 def _ensemble_score(place: Path) -> str:

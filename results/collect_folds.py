@@ -229,7 +229,7 @@ def score_recordings(run: Path, task: str, name: str, file: str) -> None:
 def collect_answers(run: Path, name: str, corpus: Path) -> None:
     """Both tasks of recordings as networks answer that were trained on them, but for poor quality."""
     coarse, fine = RECORD_TASKS
-    held_back = joined([read_validation(folder) for folder in finished_seeds(run).values()])
+    held_back = never_answered(joined([read_validation(each) for each in finished_seeds(run).values()]), [NOT_JUDGED])
     for seed, folder in finished_seeds(run).items():
         for test in TESTS:
             answers = never_answered(tested(folder, corpus, test), [NOT_JUDGED])
@@ -237,7 +237,7 @@ def collect_answers(run: Path, name: str, corpus: Path) -> None:
                 write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(answers, task))
         copy_run(folder, place_of(fine, TESTS[0], name) / f"seed-{seed}")
     for task in RECORD_TASKS:
-        write_scored(place_of(task, HELD_BACK, name), read_as(never_answered(held_back, [NOT_JUDGED]), task))
+        write_scored(place_of(task, HELD_BACK, name), read_as(held_back, task))
         note_command(place_of(task, HELD_BACK, name), run, COMMAND)
         for test in TESTS:
             finish(place_of(task, test, name), run, COMMAND)

@@ -183,10 +183,10 @@ def list_experiments() -> list[Experiment]:
         ),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
-        *(Experiment("sprsound-levers", name, MN04, FOLDS | each, in_folds=True) for name, each in LEVERS.items()),
         *(
-            Experiment("sprsound-louder-levers", name, MN04, FOLDS | louder(20.0) | each, in_folds=True)
-            for name, each in LOUDER_LEVERS.items()
+            Experiment(group, name, MN04, FOLDS | each, in_folds=True)
+            for group, levers in (("sprsound-levers", LEVERS), ("sprsound-louder-levers", LOUDER_LEVERS))
+            for name, each in levers.items()
         ),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
         Experiment("joint", "taught", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain"),

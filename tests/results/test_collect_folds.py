@@ -50,7 +50,8 @@ def run(made, tmp_path):
         tables |= {f"tested-on-{test}": of_fold(made, test, 8) for test in ("intra", "union")}
         for name, predictions in tables.items():
             predictions.table.to_csv(folder / f"seed-{seed}" / f"{name}.csv", index=False)
-        (folder / f"seed-{seed}" / "summary.json").write_text("{}")
+        for name in ("summary.json", "run.json", "recipe.json", "history.csv"):
+            (folder / f"seed-{seed}" / name).write_text("{}")
     return folder
 
 
@@ -123,8 +124,6 @@ def test_answers_of_networks_of_recordings_are_scored_on_both_tasks(collecting, 
         for file, of in drawn.items():
             of_fold(made, *of, classes).table.to_csv(run / f"seed-{seed}" / f"{file}.csv", index=False)
         shutil.copyfile(run / f"seed-{seed}" / "tested-on-intra.csv", run / f"seed-{seed}" / "tested-on-union.csv")
-        for name in ("run.json", "recipe.json", "history.csv"):
-            (run / f"seed-{seed}" / name).write_text("{}")
     collecting.collect_answers(run, NAME, run)
     fine, coarse = (collecting.place_of(task, "inter", NAME) for task in ("task-2-2", "task-2-1"))
     found = read_predictions(fine / "seed-3" / "predictions.csv")
@@ -140,9 +139,6 @@ def test_answers_of_networks_of_recordings_are_scored_on_both_tasks(collecting, 
 
 
 def test_a_second_training_stands_beside_the_first(collecting, run):
-    for seed in (1, 2, 3):
-        for name in ("run.json", "recipe.json", "history.csv"):
-            (run / f"seed-{seed}" / name).write_text("{}")
     collecting.collect_again(run, NAME, run)
     alone = read_predictions(run / "seed-2" / "predictions.csv")
     judge = ContextJudge.fit(*(read_predictions(run / f"seed-{seed}" / "validation.csv") for seed in (1, 2, 3)))

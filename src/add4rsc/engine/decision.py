@@ -101,8 +101,8 @@ def never_answered(predictions: Predictions, names: Collection[str]) -> Predicti
         told = f"there is no class '{unknown[0]}'" if unknown else "fewer than two classes would be left"
         raise WrongUsageError(f"--never {','.join(names)}: {told}. Known: {', '.join(predictions.classes)}.")
     kept = predictions.probabilities * left
-    sums = kept.sum(axis=1, keepdims=True)
-    found = predictions.answered(np.where(sums > 0, kept / np.where(sums > 0, sums, 1), left / left.sum()))
+    kept[kept.sum(axis=1) == 0] = left  # sure of what is left out: the others are as likely as one another
+    found = predictions.answered(kept / kept.sum(axis=1, keepdims=True))
     return Predictions(found.table.assign(**{NEVER: ",".join(sorted(names))}), found.classes)
 
 
