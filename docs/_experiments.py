@@ -48,14 +48,18 @@ RULES = ("-wiener", "-spectral-subtraction")
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 """Of noise, in dB; None is without."""
 MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
-LOUDER = f"{FOLDS}-louder"
+LOUDER, FINER = f"{FOLDS}-louder", f"{FOLDS}-finer"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = f"{TAUGHT}-in-folds", "add4rsc-mn04-taught"
-TAUGHT_LOUDER = f"{TAUGHT}-louder-in-folds"
+TAUGHT_LOUDER, TAUGHT_FINER = f"{TAUGHT}-louder-in-folds", f"{TAUGHT}-finer-in-folds"
+COMMITTEE = "committee-mn04"
 IN_FOLDS = {
     FOLDS: "as recorded",
     LOUDER: "20 dB louder",
+    FINER: "20 dB louder, a frame every 5 ms",
     TAUGHT_IN_FOLDS: "among noise, taught",
     TAUGHT_LOUDER: "20 dB louder, among noise, taught",
+    TAUGHT_FINER: "20 dB louder, a frame every 5 ms, among noise, taught",
+    COMMITTEE: "the four with the gain together",
 }
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
@@ -178,6 +182,7 @@ TEACHERS = {
     f"{TAUGHT}-in-recordings": "B taught by them, each answer moved towards its recording's, in five folds",
     TAUGHT_ADD: "B with the teacher A and the ADD layer, `fixed`",
     TAUGHT_LOUDER: "B with the teacher A, both 20 dB louder, in five folds",
+    TAUGHT_FINER: "the same with a frame every 5 ms, both",
     MAIN: "C: noise in 70 % of the cycles, bands below 4 kHz, 4 epochs (the first section)",
     "fine_tuning-mn04-taught-by-seeds": "C with a teacher: the five seeds of C, which had heard every patient",
 }
@@ -485,6 +490,8 @@ def of_recordings() -> str:
         f"{LOUDER}-weighed": "the same, weighed",
         OF_RECORDINGS: "a network of recordings",
         TAUGHT_BY_RECORDINGS: "the same, taught by those that had not heard the patient",
+        f"{TAUGHT_BY_RECORDINGS}-again": "the same, taught by these in their turn",
+        f"{COMMITTEE}-recordings": "the three networks of recordings of a fold together",
     }
     for task, (name, way), test in product(RECORD_TASKS, ways.items(), TESTS):
         (title, system), place = TASKS[task], SPRSOUND / task / test / name
@@ -608,8 +615,11 @@ LEVERS = {
 
 
 LOUDER_LEVERS = {
-    "zoomed": "the 128 bands between 0 and 4 kHz",
     "finer": "a frame every 5 ms in place of 10",
+    "finest": "a frame every 2.5 ms",
+    "finer-windows": "a frame of 12.5 ms every 5 ms in place of one of 25 every 10",
+    "zoomed": "the 128 bands between 0 and 4 kHz",
+    "zoomed-finer": "the 128 bands between 0 and 4 kHz, and a frame every 5 ms",
 }
 
 
@@ -697,6 +707,9 @@ TABLES = {
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
+    "sprsound-tasks-finer": partial(sprsound_tasks, FINER),
+    "sprsound-tasks-taught-finer": partial(sprsound_tasks, TAUGHT_FINER),
+    "sprsound-tasks-committee": partial(sprsound_tasks, COMMITTEE),
     "of-recordings": of_recordings,
     "sprsound-tasks-noisy": partial(sprsound_tasks, MAIN),
     "sprsound-tasks-taught": partial(sprsound_tasks, TAUGHT),

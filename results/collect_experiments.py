@@ -46,6 +46,7 @@ TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
+FINER, TAUGHT_FINER = "sprsound-folds/finer", "sprsound-taught/finer-in-folds"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -58,11 +59,13 @@ NAMES = {
     PLAIN_LOUDER: "fine_tuning-mn04-noisy-louder",
     FIXED_LOUDER: "add4rsc-mn04-noisy-louder",
     LOUDER: "fine_tuning-mn04-folds-louder",
+    FINER: "fine_tuning-mn04-folds-finer",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
     TAUGHT_IN_FOLDS: "fine_tuning-mn04-taught-in-folds",
     TAUGHT_LOUDER: "fine_tuning-mn04-taught-louder-in-folds",
+    TAUGHT_FINER: "fine_tuning-mn04-taught-finer-in-folds",
     "sprsound-taught/again": "fine_tuning-mn04-taught-again",
     "sprsound-taught/in-recordings": "fine_tuning-mn04-taught-in-recordings",
     TAUGHT_ADD: "add4rsc-mn04-taught",
@@ -75,13 +78,20 @@ NAMES = {
 OF_RECORDINGS = {
     "sprsound-recordings/louder": "fine_tuning-mn04-recordings-louder",
     "sprsound-recordings/taught": "fine_tuning-mn04-recordings-taught",
+    "sprsound-recordings/again": "fine_tuning-mn04-recordings-taught-again",
 }
 """What is trained on whole recordings (collect_folds.py)."""
+COMMITTEES = {
+    "sprsound-committees/events": (LOUDER, TAUGHT_LOUDER, FINER, TAUGHT_FINER),
+    "sprsound-committees/recordings": tuple(OF_RECORDINGS),
+}
+"""What answers together, fold by fold (collect_folds.py): a folder beside the experiments -> experiments."""
 PLAIN = "sprsound-noisy/plain"
 """With what every form is compared."""
 JOINT = {
     "joint/plain": "fine_tuning-mn04-joint",
     "joint/filter": "add4rsc-mn04-filter-joint",
+    "joint/louder": "fine_tuning-mn04-joint-louder",
     "joint/taught": "fine_tuning-mn04-joint-taught",
 }
 """What is trained on both corpora, and tested on both."""
@@ -101,7 +111,7 @@ MEASURED_ON_ICBHI = {
     "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
 }
 """What is heard among noise there."""
-WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER)
+WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, FINER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_FINER)
 """What is tested on the events of all tests."""
 WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
 """What is also compared with the same training without the layer."""
@@ -136,8 +146,9 @@ def finished_seeds(run: Path) -> dict[int, Path]:
 
 
 def path_of(run: Path) -> str:
-    """GROUP/NAME of the experiment that a folder of runs is of."""
-    return "/".join(run.parts[-2:]).removesuffix(SHIFTED)
+    """GROUP/NAME of the experiment that a folder of runs is of; of a committee those of its members, by comma."""
+    path = "/".join(run.parts[-2:]).removesuffix(SHIFTED)
+    return ",".join(COMMITTEES.get(path, (path,)))
 
 
 def weighed(of_test: Predictions, *of_validation: Predictions) -> Predictions:

@@ -20,7 +20,9 @@ import pandas as pd
 from collect import write_scored
 from collect_experiments import (
     AGAINST_PLAIN,
+    COMMITTEES,
     EVENT_TASKS,
+    FINER,
     IN_FOLDS,
     LOUDER,
     MATCHED,
@@ -29,6 +31,7 @@ from collect_experiments import (
     OF_RECORDINGS,
     RECIPE,
     SHIFTED,
+    TAUGHT_FINER,
     TESTS,
     WHOLE,
     collect_events,
@@ -46,6 +49,7 @@ from collect_experiments import (
 )
 
 from add4rsc.cli._coarse import read_as
+from add4rsc.engine.committee import mean_answers
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smoothed
 from add4rsc.engine.decision import match_shares, never_answered
 from add4rsc.engine.folder import VALIDATION
@@ -75,6 +79,10 @@ HELD_BACK = "training-patients-held-back"
 """In place of a test: all training patients, each of whom is heard by the one network that held them back."""
 AGAIN = "-again"
 """End of the names of a second training of the same seeds."""
+COMMITTEE = "committee-mn04"
+"""Results of all networks with the gain that are of one fold, of events or of recordings: the mean of what they say."""
+NOT_POOLED = (FINER, TAUGHT_FINER)
+"""Networks of events whose windows no judge of recordings has pooled: networks of recordings are better at those."""
 N_SHIFTS = 6
 """Starts from which the best networks hear every event once more."""
 LEVERS = {"sprsound-levers": "sprsound-folds/plain", "sprsound-louder-levers": LOUDER}
@@ -121,6 +129,36 @@ def hear_shifted(run: Path, corpus: Path) -> Path:
         for name, found in (*tables.items(), ("predictions.csv", inter)):  # when that is there, all is
             write_text(own / name, found.table.to_csv(index=False))
     return place
+
+
+def hear_together(runs: Path, committee: str, corpus: Path) -> Path:
+    """What the networks of a committee say, fold by fold, in a folder as theirs beside them."""
+    place = runs / committee
+    members = [finished_seeds(runs / each) for each in COMMITTEES[committee]]
+    for seed in sorted(set.intersection(*map(set, members))):
+        folders = [member[seed] for member in members]
+        tables = {VALIDATION: mean_answers([read_validation(each) for each in folders])}
+        for test in TESTS:
+            of_test = "predictions.csv" if test == TESTS[0] else f"tested-on-{test}.csv"
+            tables[of_test] = mean_answers([tested(each, corpus, test) for each in folders])
+        for name, found in tables.items():
+            write_text(place / f"seed-{seed}" / name, found.table.to_csv(index=False))
+    return place
+
+
+def collect_committees(runs: Path, corpus: Path) -> None:
+    """Events of every test, alone and in context, and recordings, as all networks with the gain answer together."""
+    events, recordings = (hear_together(runs, each, corpus) for each in COMMITTEES)
+    if finished_seeds(recordings):
+        score_answers(recordings, f"{COMMITTEE}-recordings", corpus)
+    finished, ends = finished_seeds(events), (IN_CONTEXT, SMOOTHED)
+    if not finished:
+        return
+    for (seed, folder), test in product(finished.items(), TESTS):
+        score_events(tested(folder, corpus, test), test, COMMITTEE, seed)
+    finish_events(events, COMMITTEE, TESTS, COMMAND)
+    collect_in_context(events, COMMITTEE, corpus, ends)
+    collect_held_back(events, COMMITTEE, ends)
 
 
 def collect_in_context(run: Path, name: str, corpus: Path, ends: Sequence[str] = RULES) -> None:
@@ -227,15 +265,21 @@ def score_recordings(run: Path, task: str, name: str, file: str) -> None:
 
 
 def collect_answers(run: Path, name: str, corpus: Path) -> None:
-    """Both tasks of recordings as networks answer that were trained on them, but for poor quality."""
-    coarse, fine = RECORD_TASKS
+    """Both tasks of recordings as networks answer that were trained on them, and what the runs say of themselves."""
+    for seed, folder in finished_seeds(run).items():
+        copy_run(folder, place_of(RECORD_TASKS[1], TESTS[0], name) / f"seed-{seed}")
+    score_answers(run, name, corpus)
+
+
+def score_answers(run: Path, name: str, corpus: Path) -> None:
+    """Both tasks of recordings as a run answers them, but for poor quality."""
+    coarse, _ = RECORD_TASKS
     held_back = never_answered(joined([read_validation(each) for each in finished_seeds(run).values()]), [NOT_JUDGED])
     for seed, folder in finished_seeds(run).items():
         for test in TESTS:
             answers = never_answered(tested(folder, corpus, test), [NOT_JUDGED])
             for task in RECORD_TASKS:
                 write_scored(place_of(task, test, name) / f"seed-{seed}", read_as(answers, task))
-        copy_run(folder, place_of(fine, TESTS[0], name) / f"seed-{seed}")
     for task in RECORD_TASKS:
         write_scored(place_of(task, HELD_BACK, name), read_as(held_back, task))
         note_command(place_of(task, HELD_BACK, name), run, COMMAND)
@@ -287,21 +331,35 @@ def main() -> None:
     if arguments.again:
         collect_again(arguments.runs / LOUDER, NAMES[LOUDER], arguments.sprsound)
         return
-    levers = {arguments.runs / LOUDER: LEVERS["sprsound-levers"]}
-    levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(arguments.runs.glob(f"{group}/*"))}
-    for run in filter(finished_seeds, levers):
-        collect_lever(run, arguments.runs / levers[run])
+    collect_levers(arguments.runs)
     for path, name in OF_RECORDINGS.items():
         if finished_seeds(arguments.runs / path):
             collect_answers(arguments.runs / path, name, arguments.sprsound)
+    collect_events_in_folds(arguments.runs, arguments.sprsound)
+    collect_committees(arguments.runs, arguments.sprsound)
+
+
+def collect_levers(runs: Path) -> None:
+    """What single changes do on held-back patients."""
+    levers = {runs / LOUDER: LEVERS["sprsound-levers"], runs / FINER: LOUDER}
+    levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(runs.glob(f"{group}/*"))}
+    for run, plain in levers.items():
+        if finished_seeds(run).keys() & finished_seeds(runs / plain).keys():
+            collect_lever(run, runs / plain)
+
+
+def collect_events_in_folds(runs: Path, corpus: Path) -> None:
+    """Events in context, and recordings by their windows, of networks whose seeds are folds."""
     for path in WHOLE:
-        if path in IN_FOLDS and finished_seeds(arguments.runs / path):
-            run, name = arguments.runs / path, NAMES[path]
-            collect_in_context(run, name, arguments.sprsound)
-            collect_held_back(run, name)
-            collect_recordings(run, name, arguments.sprsound)
-            if path == LOUDER:
-                collect_shifted(run, name, arguments.sprsound)
+        run, name = runs / path, NAMES[path]
+        if path not in IN_FOLDS or not finished_seeds(run):
+            continue
+        collect_in_context(run, name, corpus)
+        collect_held_back(run, name)
+        if path not in NOT_POOLED:
+            collect_recordings(run, name, corpus)
+        if path == LOUDER:
+            collect_shifted(run, name, corpus)
 
 
 if __name__ == "__main__":

@@ -157,9 +157,14 @@ LEVERS: dict[str, dict[str, Any]] = {
 }
 """What might bring the folds further: AudioSet's tags as a second task, spliced cycles, no weights for the classes, and
 more of what `louder` does."""
+FINER = louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0}))
+"""A frame every 5 ms in place of 10, beside the gain."""
+ZOOMED = {"f_max": 4000.0, "n_fft": 2048}
 LOUDER_LEVERS: dict[str, dict[str, Any]] = {
-    "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 4000.0, "n_fft": 2048})),
-    "finer": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0})),
+    "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update=ZOOMED)),
+    "zoomed-finer": louder(20.0, MN04_FRONT_END.model_copy(update=ZOOMED | {"frame_shift_ms": 5.0})),
+    "finest": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 2.5})),
+    "finer-windows": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0, "frame_length_ms": 12.5})),
 }
 """What might bring `louder` further."""
 CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
@@ -171,6 +176,7 @@ def list_experiments() -> list[Experiment]:
     return [
         Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
         Experiment("sprsound-folds", "louder", MN04, FOLDS | louder(20.0), CLAIMED, in_folds=True),
+        Experiment("sprsound-folds", "finer", MN04, FOLDS | FINER, CLAIMED, in_folds=True),
         Experiment("sprsound-recordings", "louder", MN04, RECORDINGS | louder(20.0), CLAIMED, in_folds=True),
         Experiment(
             "sprsound-recordings",
@@ -181,6 +187,15 @@ def list_experiments() -> list[Experiment]:
             teacher="sprsound-recordings/louder",
             in_folds=True,
         ),
+        Experiment(
+            "sprsound-recordings",
+            "again",
+            MN04,
+            RECORDINGS | LOUDER_BELOW_4000,
+            CLAIMED,
+            teacher="sprsound-recordings/taught",
+            in_folds=True,
+        ),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(
@@ -189,6 +204,7 @@ def list_experiments() -> list[Experiment]:
             for name, each in levers.items()
         ),
         *(replace(_form("joint", name, BOXED, (1, 2, 3)), joined=True) for name in ("plain", "filter")),
+        Experiment("joint", "louder", PLAIN, BOXED | LOUDER_BELOW_4000, (1, 2, 3), joined=True),
         Experiment("joint", "taught", PLAIN, BOXED, CLAIMED, joined=True, teacher="sprsound-folds/plain"),
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
@@ -218,6 +234,15 @@ def list_experiments() -> list[Experiment]:
             FOLDS | NOISY | louder(20.0),
             CLAIMED,
             teacher="sprsound-folds/louder",
+            in_folds=True,
+        ),
+        Experiment(
+            "sprsound-taught",
+            "finer-in-folds",
+            MN04,
+            FOLDS | NOISY | FINER,
+            CLAIMED,
+            teacher="sprsound-folds/finer",
             in_folds=True,
         ),
         Experiment(

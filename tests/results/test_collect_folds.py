@@ -117,6 +117,28 @@ def test_recordings_of_both_tests_make_the_union_and_coarser_answers(collecting,
     assert not list(union.rglob("predictions.csv"))
 
 
+def test_a_committee_is_the_mean_of_its_members_fold_by_fold(collecting, run, made, monkeypatch):
+    runs, other = run.parents[1], run.parent / "other"
+    shutil.copytree(run, other)
+    shutil.rmtree(other / "seed-3")
+    for seed in (1, 2):
+        table = read_predictions(run / f"seed-{seed}" / "predictions.csv")
+        turned = table.answered(table.probabilities[:, ::-1])
+        turned.table.to_csv(other / f"seed-{seed}" / "predictions.csv", index=False)
+    members = {"committees/all": ("group/in-folds", "group/other"), "committees/none": ("group/none",)}
+    monkeypatch.setattr(collecting, "COMMITTEES", members)
+    found = collecting.hear_together(runs, "committees/all", run)
+    assert sorted(collecting.finished_seeds(found)) == [1, 2]
+    table = read_predictions(run / "seed-2" / "predictions.csv")
+    expected = (table.probabilities + table.probabilities[:, ::-1]) / 2
+    together = read_predictions(found / "seed-2" / "predictions.csv")
+    np.testing.assert_allclose(together.probabilities, expected, atol=1e-6)
+    collecting.collect_committees(runs, run)
+    place = collecting.place_of("task-1-2", "inter", f"{collecting.COMMITTEE}-in-context")
+    assert (place / "ensemble" / "summary.json").exists()
+    assert not (collecting.place_of("task-2-2", "inter", f"{collecting.COMMITTEE}-recordings")).exists()
+
+
 def test_answers_of_networks_of_recordings_are_scored_on_both_tasks(collecting, run, made):
     classes = datasets.get("sprsound2022").tasks["task-2-2"].classes
     for seed in (1, 2, 3):

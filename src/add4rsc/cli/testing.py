@@ -10,6 +10,7 @@ from add4rsc.cli._app import app
 from add4rsc.cli._output import print_evaluation, print_json
 
 if TYPE_CHECKING:
+    from add4rsc.engine.loading import TrainedRun
     from add4rsc.predictions import Predictions
 
 
@@ -75,6 +76,15 @@ def predict_and_score(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="RUN has several seeds: test them as one network.")
     ] = False,
+    together_with: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--with",
+            metavar="RUN",
+            help="Answer by the mean of this run's probabilities and the first one's, each with the features that it "
+            "was trained on; of several seeds, the one named as the first run's is. May be repeated.",
+        ),
+    ] = None,
     shifts: Annotated[
         int,
         typer.Option(
@@ -86,9 +96,9 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
+    from add4rsc.engine.committee import join_runs
     from add4rsc.engine.context import ContextJudge, best_smoothing
     from add4rsc.engine.decision import never_answered
-    from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
     from add4rsc.engine.shifting import shift_run
@@ -101,22 +111,24 @@ def predict_and_score(
     hidden = GROUPS if without_metadata else tuple(hide or ())
     shares = _read_shares(class_shares) if class_shares else None
     _check_known(hidden)
-    _check_alone(recordings, in_context, bool(hidden), smooth or shares is not None)
+    _check_alone(recordings, in_context, bool(hidden or together_with), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
     if weighed and not (in_context or recordings):
         raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
-    others = tuple(fit_on or ())
-    trained = shift_run(load_ensemble(run) if ensemble else load_run(run), shifts)
+    others, with_runs = tuple(fit_on or ()), tuple(together_with or ())
+    loaded = (shift_run(each, shifts) for each in _load_together(run, with_runs, ensemble=ensemble))
+    trained, *fellows = loaded
+    trained = join_runs(trained, fellows)
     if recordings:
-        fellows = [shift_run(load_run(each), shifts) for each in others]
+        folds = [shift_run(load_run(each), shifts) for each in others]
         predictions = predict_recordings(
-            trained, data_folder, recordings, fellows, split_name=split or None, weighed=weighed
+            trained, data_folder, recordings, folds, split_name=split or None, weighed=weighed
         )
         told = f"-{recordings}"
     else:
         known = (*(each.folder for each in trained.members or (trained,)), *others) if smooth or in_context else ()
-        held_back = [_of_validation(each, data_folder, shifts) for each in known]
+        held_back = [_of_validation(each, with_runs, data_folder, shifts) for each in known]
         smoothing = best_smoothing(*held_back) if smooth else None
         predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
@@ -127,6 +139,7 @@ def predict_and_score(
         predictions = never_answered(predictions, never)
     told += "".join(f"-never-{name}" for name in never or ())
     told += "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
+    told += "".join(f"-with-{'-'.join(each.folder.parts[-2:])}" for each in fellows)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -138,20 +151,43 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _of_validation(run: Path, data_folder: Path, n_shifts: int) -> "Predictions":
-    """What a run said of its validation patients, or says of them now, if it hears them from several starts.
+def _load_together(run: Path, others: Sequence[Path], *, ensemble: bool) -> "list[TrainedRun]":
+    """A run, or all its seeds as one network, and after it those that answer with it.
 
     Raises:
-        WrongUsageError: if it has none, or hears them anew and `data_folder` is another corpus than its own.
+        WrongUsageError: if another run has no seed of the name of this one's.
+        RunFolderError, CheckpointError: as their messages say.
     """
+    from add4rsc.engine.committee import fellow_of
+    from add4rsc.engine.ensemble import load_ensemble
+    from add4rsc.engine.loading import load_run
+
+    if ensemble:
+        return [load_ensemble(each) for each in (run, *others)]
+    return [load_run(run), *(load_run(fellow_of(run, each)) for each in others)]
+
+
+def _of_validation(run: Path, others: Sequence[Path], data_folder: Path, n_shifts: int) -> "Predictions":
+    """What a run, with others if there are any, said of its validation patients.
+
+    Or says of them now, if it hears them from several starts.
+
+    Raises:
+        WrongUsageError: if it has none, hears them anew and `data_folder` is another corpus than its own, or the others
+            held back other patients.
+    """
+    from add4rsc.engine.committee import fellow_of, mean_answers
     from add4rsc.engine.context import read_validation
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.shifting import shift_run
     from add4rsc.engine.testing import predict_validation_subset
 
+    folders = [run, *(fellow_of(run, each) for each in others)]
     if n_shifts == 1:
-        return read_validation(run)
-    return predict_validation_subset(shift_run(load_run(run), n_shifts), data_folder)
+        return mean_answers([read_validation(each) for each in folders])
+    return mean_answers(
+        [predict_validation_subset(shift_run(load_run(each), n_shifts), data_folder) for each in folders]
+    )
 
 
 def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) -> None:
@@ -160,7 +196,7 @@ def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) ->
     Args:
         recordings: their task, if they are judged.
         in_context: whether a judge decides on cycles.
-        hides: whether something is hidden from the network.
+        hides: whether something is hidden from the network, or another run answers with it.
         moved: whether answers are moved towards those of a recording or a stethoscope.
 
     Raises:
@@ -170,8 +206,8 @@ def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) ->
 
     if recordings and (in_context or hides or moved):
         raise WrongUsageError(
-            "--recordings judges by sound alone, and whole recordings. Leave out --hide, --in-context, --smooth and "
-            "--class-shares."
+            "--recordings judges by sound alone, and whole recordings, by one network. Leave out --hide, --with, "
+            "--in-context, --smooth and --class-shares."
         )
     if in_context and moved:
         raise WrongUsageError(

@@ -27,6 +27,8 @@ class TrainedRun:
     """In evaluation mode, on the CPU; its logits have the offset that the recipe's `decision_offset` asked for."""
     members: "tuple[TrainedRun, ...]" = ()
     """The seeds whose answers the network averages, if it does (`engine.ensemble`)."""
+    fellows: "tuple[TrainedRun, ...]" = ()
+    """Other runs whose answers are averaged with those of the network (`engine.committee`)."""
 
     @property
     def front_end(self) -> FrontEnd:

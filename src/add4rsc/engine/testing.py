@@ -1,6 +1,7 @@
 """The test subset of a corpus through a network that is trained already."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy import ndarray
 from add4rsc.datasets import datasets
 from add4rsc.datasets._base import AbstractDataset
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.committee import COMMITTEE
 from add4rsc.engine.context import SMOOTHING
 from add4rsc.engine.correction import correct_as_trained
 from add4rsc.engine.decision import SHARES, match_shares
@@ -108,7 +110,8 @@ def _constants(run: TrainedRun) -> dict[str, str]:
     """What every row of a run's predictions says of the run."""
     n_shifts = count_shifts(run)
     shifts = {SHIFTS: str(n_shifts)} if n_shifts > 1 else {}
-    return {"selection": run.recipe.selection.value, **shifts}
+    committee = {COMMITTEE: ",".join("/".join(each.folder.parts[-2:]) for each in run.fellows)} if run.fellows else {}
+    return {"selection": run.recipe.selection.value, **shifts, **committee}
 
 
 def _shares(of_classes: Mapping[str, float], task: Task) -> Float[ndarray, " class"]:
@@ -132,6 +135,8 @@ def predict_cycles(
 ) -> Float[ndarray, "cycle class"]:
     """Class probabilities of any cycles, as the run's training had them: its spectrum correction, crop and features.
 
+    With fellows the mean of theirs and its own.
+
     Args:
         run: the trained network, with those of its stethoscopes where it has any.
         cycles: of any corpus.
@@ -140,6 +145,9 @@ def predict_cycles(
     Raises:
         AudioError, AnnotationError: as their messages say.
     """
+    if run.fellows:
+        members = (replace(run, fellows=()), *run.fellows)
+        return np.mean([predict_cycles(each, cycles, hidden) for each in members], axis=0)
     cycles = correct_as_trained(run.recipe, run.folder, cycles)
     store = prepare_windows(cycles, run.recipe.crop, run.front_end, cache_folder())
     fabric = Fabric(accelerator="auto", devices=1)
