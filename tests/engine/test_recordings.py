@@ -13,7 +13,7 @@ from add4rsc.cli._app import app
 from add4rsc.datasets._sprsound_files import write_annotation
 from add4rsc.datasets.sprsound import PARTS
 from add4rsc.datasets.verification import Stretch
-from add4rsc.engine import decision, recordings
+from add4rsc.engine import decision, loading, recordings
 from add4rsc.engine.context import best_smoothing, read_validation
 from add4rsc.engine.judge import fit_judge
 from add4rsc.engine.loading import load_run
@@ -172,6 +172,12 @@ def test_poor_quality_can_be_left_unanswered(of_recordings, corpus, feature_cach
     assert (found.probabilities[:, -1] == 0).all()
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-4)
     assert "poor_quality" in set(found.table["label"])
+
+
+def test_a_mistyped_class_is_told_before_anything_is_heard(of_recordings, corpus, monkeypatch):
+    monkeypatch.setattr(loading, "load_run", lambda folder: pytest.fail("the network was loaded"))
+    done = CliRunner().invoke(app, ["test", str(of_recordings), "--data-folder", str(corpus), "--never", "poor"])
+    assert "--never poor: there is no such class. Known: normal, " in str(done.exception)
 
 
 def test_cycles_are_smoothed_before_shares_are_matched(run, corpus, feature_cache, tmp_path, monkeypatch):

@@ -111,6 +111,7 @@ def predict_and_score(
     hidden = GROUPS if without_metadata else tuple(hide or ())
     shares = _read_shares(class_shares) if class_shares else None
     _check_known(hidden)
+    _check_classes(never or (), data_folder)
     _check_alone(recordings, in_context, bool(hidden or together_with), smooth or shares is not None)
     if fit_on and not (in_context or recordings or smooth):
         raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
@@ -247,3 +248,20 @@ def _check_known(hidden: Sequence[str]) -> None:
     unknown = [name for name in hidden if name not in GROUPS]
     if unknown:
         raise WrongUsageError(f"--hide does not know '{unknown[0]}'. Known: {', '.join(GROUPS)}.")
+
+
+def _check_classes(names: Sequence[str], data_folder: Path) -> None:
+    """Let the names of classes of any task of a corpus pass, before anything is heard.
+
+    Raises:
+        WrongUsageError: for any other name.
+    """
+    from add4rsc.datasets.opening import open_dataset
+    from add4rsc.errors import WrongUsageError
+
+    if not names:
+        return
+    known = dict.fromkeys(name for task in open_dataset(data_folder).tasks.values() for name in task.classes)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise WrongUsageError(f"--never {unknown[0]}: there is no such class. Known: {', '.join(known)}.")
