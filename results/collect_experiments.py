@@ -46,7 +46,8 @@ TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
-FINER, TAUGHT_FINER = "sprsound-folds/finer", "sprsound-taught/finer-in-folds"
+FINER, FINEST = "sprsound-folds/finer", "sprsound-folds/finest"
+TAUGHT_FINER = "sprsound-taught/finer-in-folds"
 NAMES = {
     "sprsound-noisy/plain": "fine_tuning-mn04-noisy",
     "sprsound-noisy/fixed": "add4rsc-mn04-noisy",
@@ -60,6 +61,7 @@ NAMES = {
     FIXED_LOUDER: "add4rsc-mn04-noisy-louder",
     LOUDER: "fine_tuning-mn04-folds-louder",
     FINER: "fine_tuning-mn04-folds-finer",
+    FINEST: "fine_tuning-mn04-folds-finest",
     "sprsound-folds/noisy": "fine_tuning-mn04-folds-noisy",
     "sprsound-folds/noisier": "fine_tuning-mn04-folds-noisier",
     TAUGHT: "fine_tuning-mn04-taught",
@@ -82,7 +84,7 @@ OF_RECORDINGS = {
 }
 """What is trained on whole recordings (collect_folds.py)."""
 COMMITTEES = {
-    "sprsound-committees/events": (LOUDER, TAUGHT_LOUDER, FINER, TAUGHT_FINER),
+    "sprsound-committees/events": (LOUDER, TAUGHT_LOUDER, FINER, TAUGHT_FINER, FINEST),
     "sprsound-committees/recordings": tuple(OF_RECORDINGS),
 }
 """What answers together, fold by fold (collect_folds.py): a folder beside the experiments -> experiments."""
@@ -111,7 +113,7 @@ MEASURED_ON_ICBHI = {
     "icbhi-started/joint-taught": ON_ICBHI["joint-taught"],
 }
 """What is heard among noise there."""
-WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, FINER, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_FINER)
+WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, FINER, FINEST, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_FINER)
 """What is tested on the events of all tests."""
 WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
 """What is also compared with the same training without the layer."""

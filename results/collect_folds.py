@@ -23,6 +23,7 @@ from collect_experiments import (
     COMMITTEES,
     EVENT_TASKS,
     FINER,
+    FINEST,
     IN_FOLDS,
     LOUDER,
     MATCHED,
@@ -81,7 +82,7 @@ AGAIN = "-again"
 """End of the names of a second training of the same seeds."""
 COMMITTEE = "committee-mn04"
 """Results of all networks with the gain that are of one fold, of events or of recordings: the mean of what they say."""
-NOT_POOLED = (FINER, TAUGHT_FINER)
+NOT_POOLED = (FINER, FINEST, TAUGHT_FINER)
 """Networks of events whose windows no judge of recordings has pooled: networks of recordings are better at those."""
 N_SHIFTS = 6
 """Starts from which the best networks hear every event once more."""
@@ -341,7 +342,7 @@ def main() -> None:
 
 def collect_levers(runs: Path) -> None:
     """What single changes do on held-back patients."""
-    levers = {runs / LOUDER: LEVERS["sprsound-levers"], runs / FINER: LOUDER}
+    levers = {runs / LOUDER: LEVERS["sprsound-levers"], runs / FINER: LOUDER, runs / FINEST: LOUDER}
     levers |= {run: plain for group, plain in LEVERS.items() for run in sorted(runs.glob(f"{group}/*"))}
     for run, plain in levers.items():
         if finished_seeds(run).keys() & finished_seeds(runs / plain).keys():

@@ -266,6 +266,14 @@ def test_below_keeps_whole_bands_of_slaneys_scale() -> None:
         LINEAR.below(1000.0)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e-5])
+def test_louder_is_a_gain_of_the_recording(offset: float) -> None:
+    faint, settings = 1e-4 * noise(2, 16_000), FrontEnd(log_offset=offset)
+    plain, louder = LogMelFilterBank(settings), LogMelFilterBank(settings.louder(20.0))
+    torch.testing.assert_close(louder(faint), plain(10 * faint), rtol=1e-4, atol=1e-4)
+    assert (louder(faint) - plain(faint)).abs().max() > 0.1
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -6,7 +6,6 @@ from types import ModuleType
 import pytest
 import torch
 
-from add4rsc.audio.frontend import FrontEnd, LogMelFilterBank
 from add4rsc.engine.model import build_method, resolve_front_end
 from add4rsc.methods import recipes
 from add4rsc.recipe import Recipe, change_recipe
@@ -83,11 +82,8 @@ def test_seed_that_no_experiment_lists_is_refused(experiments):
         experiments.check_seeds(experiments.parse(["--only", "joint/plain", "--seeds", "1,9"]))
 
 
-def test_a_louder_front_end_hears_a_gain_of_the_recording(experiments, generator):
-    faint = 0.003 * torch.randn(2, 16_000, generator=generator)
-    plain, louder = (
-        LogMelFilterBank(FrontEnd.model_validate(each))
-        for each in (experiments.MN04_FRONT_END.model_dump(), experiments.louder(20.0)["front_end"])
-    )
-    torch.testing.assert_close(louder(faint), plain(10 * faint), rtol=1e-4, atol=1e-4)
-    assert (louder(faint) - plain(faint)).mean() > 0.5
+def test_the_recipe_for_sprsound_is_what_was_tried(experiments):
+    (tried,) = (each for each in experiments.list_experiments() if each.path == "sprsound-folds/finer")
+    expected = change_recipe(recipes.get(tried.recipe)(), tried.changes)
+    named = recipes.get("fine_tuning/mn04-sprsound")()
+    assert named == expected.model_copy(update={"name": named.name})

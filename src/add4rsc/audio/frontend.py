@@ -1,5 +1,6 @@
 """The front-end: waveforms -> standardised log-mel frames, as a module that exports with the network."""
 
+import math
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -136,6 +137,17 @@ class FrontEnd(Settings):
         step = (high - low) / (self.n_mels + 1)
         n_mels = min(self.n_mels, int((scale.of_hertz(frequency) - low) / step + 1e-9) - 1)
         return self.model_copy(update={"n_mels": n_mels, "f_max": scale.to_hertz(low + (n_mels + 1) * step)})
+
+    def louder(self, gain_db: float) -> "FrontEnd":
+        """The front-end that gives for recordings what this one gives for them after a gain in decibels.
+
+        What is added before the logarithm, or bounds it, is divided by the gain, since
+        ln(g e + offset) = ln(e + offset / g) + ln g; the mean takes the rest.
+        """
+        gain = 10 ** (gain_db / 10)
+        least = "log_offset" if self.log_offset else "log_floor"
+        changes = {least: getattr(self, least) / gain, "mean": self.mean - math.log(gain)}
+        return self.model_copy(update=changes)
 
     def n_frames(self, n_samples: int) -> int:
         """Frames that a waveform gives."""

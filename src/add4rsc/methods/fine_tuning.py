@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from add4rsc.audio.crop import Crop
 from add4rsc.augment.spectrogram import SpectrogramAugmentation
+from add4rsc.backbones import backbones
 from add4rsc.backbones._base import AbstractBackbone
 from add4rsc.methods import methods, recipes
 from add4rsc.methods._base import (
@@ -22,7 +23,16 @@ from add4rsc.methods._base import (
 from add4rsc.methods._robust import robust
 from add4rsc.methods._small import SMALL_TRANSFORMER, ast_recipe, mn04_recipe, small
 from add4rsc.methods._teaching import TaughtOptions, classification_losses
-from add4rsc.recipe import AS_RELEASED, PATCH_MIX_PAPER, Optimiser, Recipe, Reported, Schedule, patch_mix_recipe
+from add4rsc.recipe import (
+    AS_RELEASED,
+    PATCH_MIX_PAPER,
+    Averaging,
+    Optimiser,
+    Recipe,
+    Reported,
+    Schedule,
+    patch_mix_recipe,
+)
 from add4rsc.terms import Paper
 
 
@@ -90,6 +100,21 @@ def fine_tuning_mn04_small() -> Recipe:
 def fine_tuning_mn04_robust() -> Recipe:
     """The same for recordings of any stethoscope: bands below 4 kHz, made noise, moved boundaries."""
     return robust(fine_tuning_mn04())
+
+
+@recipes.register("fine_tuning/mn04-sprsound")
+def fine_tuning_mn04_sprsound() -> Recipe:
+    """For the seven classes of SPRSound's events: its faint recordings 20 dB louder, a frame every 5 ms."""
+    recipe = small(fine_tuning_mn04())
+    front_end = backbones.get(recipe.backbone).front_end()
+    changes = {
+        "name": "fine_tuning/mn04-sprsound",
+        "task": "task-1-2",
+        "front_end": front_end.model_copy(update={"frame_shift_ms": 5.0}).louder(20.0),
+        "epochs": 6,
+        "averaging": Averaging(kind="ema", decay=0.99),
+    }
+    return recipe.model_copy(update=changes)
 
 
 @recipes.register("fine_tuning/ast")
