@@ -48,7 +48,7 @@ RULES = ("-wiener", "-spectral-subtraction")
 LEVELS: tuple[float | None, ...] = (None, 10.0, 0.0)
 """Of noise, in dB; None is without."""
 MAIN, FOLDS, TAUGHT = "fine_tuning-mn04-noisy", "fine_tuning-mn04-folds", "fine_tuning-mn04-taught"
-LOUDER, FINER = f"{FOLDS}-louder", f"{FOLDS}-finer"
+LOUDER, FINER, FINEST = f"{FOLDS}-louder", f"{FOLDS}-finer", f"{FOLDS}-finest"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = f"{TAUGHT}-in-folds", "add4rsc-mn04-taught"
 TAUGHT_LOUDER, TAUGHT_FINER = f"{TAUGHT}-louder-in-folds", f"{TAUGHT}-finer-in-folds"
 COMMITTEE = "committee-mn04"
@@ -56,10 +56,11 @@ IN_FOLDS = {
     FOLDS: "as recorded",
     LOUDER: "20 dB louder",
     FINER: "20 dB louder, a frame every 5 ms",
+    FINEST: "20 dB louder, a frame every 2.5 ms",
     TAUGHT_IN_FOLDS: "among noise, taught",
     TAUGHT_LOUDER: "20 dB louder, among noise, taught",
     TAUGHT_FINER: "20 dB louder, a frame every 5 ms, among noise, taught",
-    COMMITTEE: "the four with the gain together",
+    COMMITTEE: "the five with the gain together",
 }
 """Results whose seeds are the folds of a cross-validation -> how they were trained."""
 IN_CONTEXT = "-in-context"
@@ -490,8 +491,7 @@ def of_recordings() -> str:
         f"{LOUDER}-weighed": "the same, weighed",
         OF_RECORDINGS: "a network of recordings",
         TAUGHT_BY_RECORDINGS: "the same, taught by those that had not heard the patient",
-        f"{TAUGHT_BY_RECORDINGS}-again": "the same, taught by these in their turn",
-        f"{COMMITTEE}-recordings": "the three networks of recordings of a fold together",
+        f"{COMMITTEE}-recordings": "both networks of recordings of a fold together",
     }
     for task, (name, way), test in product(RECORD_TASKS, ways.items(), TESTS):
         (title, system), place = TASKS[task], SPRSOUND / task / test / name
@@ -617,9 +617,9 @@ LEVERS = {
 LOUDER_LEVERS = {
     "finer": "a frame every 5 ms in place of 10",
     "finest": "a frame every 2.5 ms",
+    "short-masks": "masks of at most 100 ms in training in place of 400",
     "finer-windows": "a frame of 12.5 ms every 5 ms in place of one of 25 every 10",
     "zoomed": "the 128 bands between 0 and 4 kHz",
-    "zoomed-finer": "the 128 bands between 0 and 4 kHz, and a frame every 5 ms",
 }
 
 
@@ -708,6 +708,7 @@ TABLES = {
     "hard-patients": hard_patients,
     "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
     "sprsound-tasks-finer": partial(sprsound_tasks, FINER),
+    "sprsound-tasks-finest": partial(sprsound_tasks, FINEST),
     "sprsound-tasks-taught-finer": partial(sprsound_tasks, TAUGHT_FINER),
     "sprsound-tasks-committee": partial(sprsound_tasks, COMMITTEE),
     "of-recordings": of_recordings,

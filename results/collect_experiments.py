@@ -80,7 +80,6 @@ NAMES = {
 OF_RECORDINGS = {
     "sprsound-recordings/louder": "fine_tuning-mn04-recordings-louder",
     "sprsound-recordings/taught": "fine_tuning-mn04-recordings-taught",
-    "sprsound-recordings/again": "fine_tuning-mn04-recordings-taught-again",
 }
 """What is trained on whole recordings (collect_folds.py)."""
 COMMITTEES = {
@@ -136,6 +135,8 @@ OF_A_RUN = ("run.json", "history.csv")
 EVENT_TASKS = ("task-1-2", "task-1-1")
 TESTS = ("inter", "intra", "union")
 """Those of the events; every network is tested on the first one."""
+PARTS_OF = {"inter": ("inter",), "intra": ("intra",), "union": ("inter", "intra")}
+"""Test -> the tests that it is made of."""
 COMMAND = (
     "python results/experiments.py --sprsound SPRSOUND --icbhi ICBHI --only {path}\n"
     "python results/collect_experiments.py runs/experiments --sprsound SPRSOUND --icbhi ICBHI --robustness ROBUSTNESS\n"
@@ -228,9 +229,20 @@ def tested(folder: Path, corpus: Path, test: str) -> Predictions:
     """Predictions of the run's own test, or of another one, of its corpus or of the other corpus, made once."""
     path = folder / ("predictions.csv" if test == "inter" else f"tested-on-{test}.csv")
     if not path.exists():
-        split = f"sprsound2022/{test}" if test in ("intra", "union") else None
-        write_text(path, predict_test_subset(load_run(folder), corpus, split).table.to_csv(index=False))
+        parts = PARTS_OF.get(test, (test,))
+        if len(parts) > 1:
+            found = joined([tested(folder, corpus, part) for part in parts], test)
+        else:
+            split = f"sprsound2022/{test}" if test in TESTS else None
+            found = predict_test_subset(load_run(folder), corpus, split)
+        write_text(path, found.table.to_csv(index=False))
     return read_predictions(path)
+
+
+def joined(parts: Sequence[Predictions], test: str = "") -> Predictions:
+    """Several tables of the same classes as one; of a test, if it is named."""
+    table = pd.concat([each.table for each in parts], ignore_index=True)
+    return Predictions(table.assign(split=f"sprsound2022/{test}") if test else table, parts[0].classes)
 
 
 def collect_probe(run: Path) -> None:

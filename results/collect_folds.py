@@ -16,7 +16,6 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from collect import write_scored
 from collect_experiments import (
     AGAINST_PLAIN,
@@ -30,6 +29,7 @@ from collect_experiments import (
     NAMES,
     OF_A_RUN,
     OF_RECORDINGS,
+    PARTS_OF,
     RECIPE,
     SHIFTED,
     TAUGHT_FINER,
@@ -42,6 +42,7 @@ from collect_experiments import (
     finish,
     finish_events,
     finished_seeds,
+    joined,
     note_command,
     place_of,
     place_of_probe,
@@ -66,8 +67,6 @@ from add4rsc.storage import write_json, write_text
 from add4rsc.terms import Subset
 
 RECORD_TASKS = ("task-2-1", "task-2-2")
-PARTS_OF = {"inter": ("inter",), "intra": ("intra",), "union": ("inter", "intra")}
-"""Test -> the tests that it is made of."""
 IN_CONTEXT, SMOOTHED, FROM_FINER = "-in-context", "-smoothed", "-from-finer"
 """Ends of the names of what is judged with the other events of the recording, of what is moved towards them, and of an
 answer that is read from that to a task of more classes."""
@@ -289,12 +288,6 @@ def score_answers(run: Path, name: str, corpus: Path) -> None:
         drop_tables(place_of(task, "union", name))
     for test in (*TESTS, HELD_BACK):
         drop_tables(place_of(coarse, test, name))  # the finer task has them
-
-
-def joined(parts: Sequence[Predictions], test: str = "") -> Predictions:
-    """Several tables of the same classes as one; of a test, if it is named."""
-    table = pd.concat([each.table for each in parts], ignore_index=True)
-    return Predictions(table.assign(split=f"sprsound2022/{test}") if test else table, parts[0].classes)
 
 
 def judged_file(task: str, end: str) -> str:

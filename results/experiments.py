@@ -153,10 +153,9 @@ LEVERS: dict[str, dict[str, Any]] = {
 more of what `louder` does."""
 FINER, FINEST = (louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": shift})) for shift in (5.0, 2.5))
 """A frame every 5 or every 2.5 ms in place of 10, beside the gain."""
-ZOOMED = {"f_max": 4000.0, "n_fft": 2048}
 LOUDER_LEVERS: dict[str, dict[str, Any]] = {
-    "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update=ZOOMED)),
-    "zoomed-finer": louder(20.0, MN04_FRONT_END.model_copy(update=ZOOMED | {"frame_shift_ms": 5.0})),
+    "zoomed": louder(20.0, MN04_FRONT_END.model_copy(update={"f_max": 4000.0, "n_fft": 2048})),
+    "short-masks": louder(20.0) | {"augmentation.max_time_mask": 10},
     "finer-windows": louder(20.0, MN04_FRONT_END.model_copy(update={"frame_shift_ms": 5.0, "frame_length_ms": 12.5})),
 }
 """What might bring `louder` further."""
@@ -179,15 +178,6 @@ def list_experiments() -> list[Experiment]:
             RECORDINGS | LOUDER_BELOW_4000,
             CLAIMED,
             teacher="sprsound-recordings/louder",
-            in_folds=True,
-        ),
-        Experiment(
-            "sprsound-recordings",
-            "again",
-            MN04,
-            RECORDINGS | LOUDER_BELOW_4000,
-            CLAIMED,
-            teacher="sprsound-recordings/taught",
             in_folds=True,
         ),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),

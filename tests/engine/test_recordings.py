@@ -1,5 +1,6 @@
 """Whole recordings judged by a network of their events."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +77,12 @@ def trained(corpus, tmp_path_factory, shared_home):
 @pytest.fixture(scope="module")
 def run(trained):
     return trained(task="task-1-1", epochs=4, crop={"duration": 1.0}, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def other_run(trained):
+    """The same with other patients held back."""
+    return trained(task="task-1-1", epochs=4, crop={"duration": 1.0}, batch_size=8, validation_seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +179,24 @@ def test_poor_quality_can_be_left_unanswered(of_recordings, corpus, feature_cach
     assert (found.probabilities[:, -1] == 0).all()
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-4)
     assert "poor_quality" in set(found.table["label"])
+
+
+def test_seeds_are_judged_in_context_one_by_one(run, other_run, corpus, tmp_path, feature_cache):
+    seeds = []
+    for index, each in enumerate((run, other_run), 1):
+        seeds.append(tmp_path / "seeds" / f"seed-{index}")
+        shutil.copytree(each, seeds[-1])
+
+    def judged(folder, *flags):
+        ask = ["test", str(folder), "--data-folder", str(corpus), "--in-context", "-o", str(tmp_path / "out"), *flags]
+        outcome = CliRunner().invoke(app, ask)
+        assert outcome.exit_code == 0, outcome.output
+        return read_predictions(tmp_path / "out" / "predictions.csv")
+
+    alone = [judged(each, "--fit-on", str(other)) for each, other in (seeds, seeds[::-1])]
+    expected = np.mean([each.probabilities for each in alone], axis=0)
+    assert np.abs(alone[0].probabilities - alone[1].probabilities).max() > 1e-3
+    np.testing.assert_allclose(judged(tmp_path / "seeds", "--ensemble").probabilities, expected, atol=1e-5)
 
 
 def test_a_mistyped_class_is_told_before_anything_is_heard(of_recordings, corpus, monkeypatch):

@@ -96,7 +96,7 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
-    from add4rsc.engine.committee import join_runs
+    from add4rsc.engine.committee import mean_answers
     from add4rsc.engine.context import ContextJudge, best_smoothing
     from add4rsc.engine.decision import never_answered
     from add4rsc.engine.loading import load_run
@@ -118,9 +118,7 @@ def predict_and_score(
     if weighed and not (in_context or recordings):
         raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
     others, with_runs = tuple(fit_on or ()), tuple(together_with or ())
-    loaded = (shift_run(each, shifts) for each in _load_together(run, with_runs, ensemble=ensemble))
-    trained, *fellows = loaded
-    trained = join_runs(trained, fellows)
+    trained = _load_together(run, with_runs, shifts, ensemble=ensemble)
     if recordings:
         folds = [shift_run(load_run(each), shifts) for each in others]
         predictions = predict_recordings(
@@ -128,19 +126,25 @@ def predict_and_score(
         )
         told = f"-{recordings}"
     else:
-        known = (*(each.folder for each in trained.members or (trained,)), *others) if smooth or in_context else ()
+        own = tuple(each.folder for each in trained.members or (trained,))
+        known = (*own, *others) if smooth or in_context else ()
         held_back = [_of_validation(each, with_runs, data_folder, shifts) for each in known]
         smoothing = best_smoothing(*held_back) if smooth else None
-        predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
+        if in_context:  # the judge knows what single networks say, so it hears them one by one
+            judge = ContextJudge.fit(*held_back, weighed=weighed)
+            members = (_load_together(each, with_runs, shifts, ensemble=False) for each in own)
+            predictions = mean_answers(
+                [judge.judge(predict_test_subset(each, data_folder, split or None, hidden)) for each in members]
+            )
+        else:
+            predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
         told += "-smooth" * smooth + "-class-shares" * (shares is not None) + "-in-context" * in_context
-        if in_context:
-            predictions = ContextJudge.fit(*held_back, weighed=weighed).judge(predictions)
     if never:
         predictions = never_answered(predictions, never)
     told += "".join(f"-never-{name}" for name in never or ())
     told += "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
-    told += "".join(f"-with-{'-'.join(each.folder.parts[-2:])}" for each in fellows)
+    told += "".join(f"-with-{'-'.join(each.folder.parts[-2:])}" for each in trained.fellows)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
     folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
@@ -152,20 +156,24 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _load_together(run: Path, others: Sequence[Path], *, ensemble: bool) -> "list[TrainedRun]":
-    """A run, or all its seeds as one network, and after it those that answer with it.
+def _load_together(run: Path, others: Sequence[Path], n_shifts: int, *, ensemble: bool) -> "TrainedRun":
+    """A run, or all its seeds as one network, that answers with others and hears every cycle from so many starts.
 
     Raises:
-        WrongUsageError: if another run has no seed of the name of this one's.
+        WrongUsageError: if another run has no seed of the name of this one's, or they cannot answer together.
         RunFolderError, CheckpointError: as their messages say.
     """
-    from add4rsc.engine.committee import fellow_of
+    from add4rsc.engine.committee import fellow_of, join_runs
     from add4rsc.engine.ensemble import load_ensemble
     from add4rsc.engine.loading import load_run
+    from add4rsc.engine.shifting import shift_run
 
     if ensemble:
-        return [load_ensemble(each) for each in (run, *others)]
-    return [load_run(run), *(load_run(fellow_of(run, each)) for each in others)]
+        loaded = [load_ensemble(each) for each in (run, *others)]
+    else:
+        loaded = [load_run(run), *(load_run(fellow_of(run, each)) for each in others)]
+    first, *fellows = (shift_run(each, n_shifts) for each in loaded)
+    return join_runs(first, fellows)
 
 
 def _of_validation(run: Path, others: Sequence[Path], data_folder: Path, n_shifts: int) -> "Predictions":
