@@ -80,6 +80,7 @@ NAMES = {
 OF_RECORDINGS = {
     "sprsound-recordings/louder": "fine_tuning-mn04-recordings-louder",
     "sprsound-recordings/taught": "fine_tuning-mn04-recordings-taught",
+    "sprsound-recordings/again": "fine_tuning-mn04-recordings-taught-again",
 }
 """What is trained on whole recordings (collect_folds.py)."""
 COMMITTEES = {

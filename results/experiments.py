@@ -180,6 +180,15 @@ def list_experiments() -> list[Experiment]:
             teacher="sprsound-recordings/louder",
             in_folds=True,
         ),
+        Experiment(
+            "sprsound-recordings",
+            "again",
+            MN04,
+            RECORDINGS | LOUDER_BELOW_4000 | {"epochs": 6},
+            CLAIMED,
+            teacher="sprsound-recordings/taught",
+            in_folds=True,
+        ),
         Experiment("sprsound-folds", "noisy", MN04, FOLDS | HALF, SCREENED, in_folds=True),
         Experiment("sprsound-folds", "noisier", MN04, FOLDS | NOISIER, (1,), in_folds=True),
         *(
