@@ -485,8 +485,8 @@ def cross_validation() -> str:
 BEST = {
     "task-1-1": (f"{COMMITTEE}{IN_CONTEXT}", "events in their recording, five networks a fold"),
     "task-1-2": (f"{COMMITTEE}{IN_CONTEXT}", "events in their recording, five networks a fold"),
-    "task-2-1": (f"{COMMITTEE}-recordings", "recordings, two networks a fold"),
-    "task-2-2": (f"{COMMITTEE}-recordings", "recordings, two networks a fold"),
+    "task-2-1": (f"{COMMITTEE}-recordings", "recordings, three networks a fold"),
+    "task-2-2": (f"{COMMITTEE}-recordings", "recordings, three networks a fold"),
 }
 """What held-back patients are answered best by: folder of a result, and what it hears."""
 
@@ -511,7 +511,7 @@ def of_recordings() -> str:
         OF_RECORDINGS: "a network of recordings",
         TAUGHT_BY_RECORDINGS: "the same, taught by those that had not heard the patient",
         f"{TAUGHT_BY_RECORDINGS}-again": "the same for 6 epochs, taught by these in their turn",
-        f"{COMMITTEE}-recordings": "both networks of recordings of a fold together",
+        f"{COMMITTEE}-recordings": "the three networks of recordings of a fold together",
     }
     for task, (name, way), test in product(RECORD_TASKS, ways.items(), TESTS):
         (title, system), place = TASKS[task], SPRSOUND / task / test / name
