@@ -288,11 +288,13 @@ ELSEWHERE = {
     "official-from-another-corpus/fine_tuning-mn04-noisy": "SPRSound, with noise",
     "official/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "official/fine_tuning-mn04-joint": "both, with noise: the model in the box",
+    "official/fine_tuning-mn04-joint-louder": "both, with noise, every recording 20 dB louder",
     "official/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "official/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
     "official/fine_tuning-mn04-started-jointly": "the same, then the ICBHI subset alone",
     "inter-from-another-corpus/fine_tuning-mn04-noisy": "ICBHI subset, with noise",
     "inter/fine_tuning-mn04-joint": "both, with noise: the model in the box",
+    "inter/fine_tuning-mn04-joint-louder": "both, with noise, every recording 20 dB louder",
     "inter/add4rsc-mn04-filter-joint": "both, with noise, the ADD layer's filters",
     "inter/fine_tuning-mn04-joint-taught": "both, with noise, a teacher for SPRSound's events",
 }
@@ -314,6 +316,23 @@ def transfer() -> str:
             continue
         cells = [*_three_scores(seeds), _of_ensemble(root / path), *_moved(root / path)]
         lines.append(f"| {test} | {title} | {len(seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+BOXES = {
+    "fine_tuning-mn04-joint": "the model in the box",
+    "fine_tuning-mn04-joint-louder": "the same, every recording 20 dB louder",
+}
+
+
+def boxes() -> str:
+    """Score under noise of networks of both corpora, on SPRSound's inter-patient test, with and without the gain."""
+    lines = ["| networks of both corpora | seeds | clean | 10 dB | 0 dB |", "|" + "---|" * 5]
+    for name, title in BOXES.items():
+        place = SPRSOUND / "cycle-4" / "inter" / name / "robustness"
+        for told, folders in ((title, _seeds(place)), (f"{title}: ensemble", [place / "ensemble"])):
+            scores = [_spread([heard(folder, level, "score") for folder in folders]) for level in LEVELS]
+            lines.append(f"| {told} | {len(_seeds(place))} | {' | '.join(scores)} |")
     return "\n".join(lines)
 
 
@@ -724,6 +743,7 @@ TABLES = {
     "all-kinds": all_kinds,
     "icbhi-forms": icbhi_forms,
     "transfer": transfer,
+    "boxes": boxes,
     "sprsound-tasks": sprsound_tasks,
     "hard-patients": hard_patients,
     "sprsound-tasks-louder": partial(sprsound_tasks, LOUDER),
