@@ -507,11 +507,11 @@ BEST = {
     "task-2-1": (f"{COMMITTEE}-recordings", "recordings, three networks a fold"),
     "task-2-2": (f"{COMMITTEE}-recordings", "recordings, three networks a fold"),
 }
-"""What held-back patients are answered best by: folder of a result, and what it hears."""
+"""Task -> what all networks with the gain answer together: folder of a result, and what it hears."""
 
 
 def best() -> str:
-    """Official Score on the inter-patient test, of what was best on held-back patients, and what is published."""
+    """Official Score of the committees on the inter-patient test, and what is published."""
     lines = ["| task | heard | mean of five ± sd | ensemble (95 % over patients) | published |", "|" + "---|" * 5]
     for task, (name, heard_so) in BEST.items():
         title, system = TASKS[task]

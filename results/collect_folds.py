@@ -51,7 +51,7 @@ from collect_experiments import (
 )
 
 from add4rsc.cli._coarse import read_as
-from add4rsc.engine.committee import mean_answers
+from add4rsc.engine.committee import answer_together
 from add4rsc.engine.context import ContextJudge, best_smoothing, read_validation, smoothed
 from add4rsc.engine.decision import match_shares, never_answered
 from add4rsc.engine.folder import VALIDATION
@@ -137,10 +137,10 @@ def hear_together(runs: Path, committee: str, corpus: Path) -> Path:
     members = [finished_seeds(runs / each) for each in COMMITTEES[committee]]
     for seed in sorted(set.intersection(*map(set, members))):
         folders = [member[seed] for member in members]
-        tables = {VALIDATION: mean_answers([read_validation(each) for each in folders])}
+        tables = {VALIDATION: answer_together([read_validation(each) for each in folders])}
         for test in TESTS:
             of_test = "predictions.csv" if test == TESTS[0] else f"tested-on-{test}.csv"
-            tables[of_test] = mean_answers([tested(each, corpus, test) for each in folders])
+            tables[of_test] = answer_together([tested(each, corpus, test) for each in folders])
         for name, found in tables.items():
             write_text(place / f"seed-{seed}" / name, found.table.to_csv(index=False))
     return place

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from add4rsc.cli._app import app
-from add4rsc.engine.committee import COMMITTEE, fellow_of, join_runs, mean_answers
+from add4rsc.engine.committee import COMMITTEE, answer_together, fellow_of, join_runs
 from add4rsc.engine.context import best_smoothing, read_validation, smoothed
 from add4rsc.engine.loading import load_run
 from add4rsc.engine.run import RunSettings, train
@@ -58,7 +58,7 @@ def test_what_is_fitted_is_fitted_on_what_both_say_of_their_validation_patients(
 ):
     one, other = (each / "seed-2" for each in runs)
     found = heard(made_corpus, tmp_path / "smooth", one, "--with", other, "--smooth")
-    smoothing = best_smoothing(mean_answers([read_validation(each) for each in (one, other)]))
+    smoothing = best_smoothing(answer_together([read_validation(each) for each in (one, other)]))
     assert set(found.table["smoothing"]) == {smoothing}
     plain = heard(made_corpus, tmp_path / "plain", one, "--with", other)
     np.testing.assert_allclose(found.probabilities, smoothed(plain, smoothing), atol=1e-6)
@@ -69,11 +69,11 @@ def test_what_is_fitted_is_fitted_on_what_both_say_of_their_validation_patients(
 def test_answers_are_told_apart_by_their_cycles(runs):
     table = read_validation(runs[0] / "seed-1")
     turned = Predictions(table.table.iloc[::-1].reset_index(drop=True), table.classes)
-    np.testing.assert_allclose(mean_answers([table, turned]).probabilities, table.probabilities)
-    assert mean_answers([table]) is table
+    np.testing.assert_allclose(answer_together([table, turned]).probabilities, table.probabilities)
+    assert answer_together([table]) is table
     fewer = Predictions(table.table.iloc[1:], table.classes)
     with pytest.raises(WrongUsageError, match="held back different patients"):
-        mean_answers([table, fewer])
+        answer_together([table, fewer])
 
 
 def test_each_seed_answers_with_the_seed_of_its_name(runs, tmp_path):

@@ -96,14 +96,11 @@ def predict_and_score(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
 ) -> None:
     """Predict the test subset of a corpus, also one that the network was not trained on, and score it."""
-    from add4rsc.engine.committee import mean_answers
+    from add4rsc.engine.committee import answer_together
     from add4rsc.engine.context import ContextJudge, best_smoothing
     from add4rsc.engine.decision import never_answered
-    from add4rsc.engine.loading import load_run
     from add4rsc.engine.recordings import predict_recordings
-    from add4rsc.engine.shifting import shift_run
     from add4rsc.engine.testing import predict_test_subset
-    from add4rsc.errors import WrongUsageError
     from add4rsc.metrics.evaluation import evaluate
     from add4rsc.storage import write_json, write_text
     from add4rsc.terms import GROUPS
@@ -113,14 +110,11 @@ def predict_and_score(
     _check_known(hidden)
     _check_classes(never or (), data_folder)
     _check_alone(recordings, in_context, bool(hidden or together_with), smooth or shares is not None)
-    if fit_on and not (in_context or recordings or smooth):
-        raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
-    if weighed and not (in_context or recordings):
-        raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
+    _check_fitted(bool(in_context or recordings), smooth, others=bool(fit_on), weighed=weighed)
     others, with_runs = tuple(fit_on or ()), tuple(together_with or ())
     trained = _load_together(run, with_runs, shifts, ensemble=ensemble)
     if recordings:
-        folds = [shift_run(load_run(each), shifts) for each in others]
+        folds = [_load_together(each, (), shifts) for each in others]
         predictions = predict_recordings(
             trained, data_folder, recordings, folds, split_name=split or None, weighed=weighed
         )
@@ -132,10 +126,9 @@ def predict_and_score(
         smoothing = best_smoothing(*held_back) if smooth else None
         if in_context:  # the judge knows what single networks say, so it hears them one by one
             judge = ContextJudge.fit(*held_back, weighed=weighed)
-            members = (_load_together(each, with_runs, shifts, ensemble=False) for each in own)
-            predictions = mean_answers(
-                [judge.judge(predict_test_subset(each, data_folder, split or None, hidden)) for each in members]
-            )
+            members = [_load_together(each, with_runs, shifts) for each in own] if ensemble else [trained]
+            heard = (predict_test_subset(each, data_folder, split or None, hidden) for each in members)
+            predictions = answer_together([judge.judge(each) for each in heard])
         else:
             predictions = predict_test_subset(trained, data_folder, split or None, hidden, smoothing, shares)
         told = "-without-metadata" if without_metadata else "".join(f"-without-{name}" for name in hidden)
@@ -146,7 +139,6 @@ def predict_and_score(
     told += "-weighed" * weighed + f"-{shifts}-shifts" * (shifts > 1)
     told += "".join(f"-with-{'-'.join(each.folder.parts[-2:])}" for each in trained.fellows)
     folder = out or run / f"tested-on-{predictions.constant('split').replace('/', '-')}{told}"
-    folder.mkdir(parents=True, exist_ok=True)
     result = evaluate(predictions)
     write_text(folder / "predictions.csv", predictions.table.to_csv(index=False))
     write_json(folder / "summary.json", result)
@@ -156,7 +148,7 @@ def predict_and_score(
         print_evaluation(result, str(folder))
 
 
-def _load_together(run: Path, others: Sequence[Path], n_shifts: int, *, ensemble: bool) -> "TrainedRun":
+def _load_together(run: Path, others: Sequence[Path], n_shifts: int, *, ensemble: bool = False) -> "TrainedRun":
     """A run, or all its seeds as one network, that answers with others and hears every cycle from so many starts.
 
     Raises:
@@ -185,7 +177,7 @@ def _of_validation(run: Path, others: Sequence[Path], data_folder: Path, n_shift
         WrongUsageError: if it has none, hears them anew and `data_folder` is another corpus than its own, or the others
             held back other patients.
     """
-    from add4rsc.engine.committee import fellow_of, mean_answers
+    from add4rsc.engine.committee import answer_together, fellow_of
     from add4rsc.engine.context import read_validation
     from add4rsc.engine.loading import load_run
     from add4rsc.engine.shifting import shift_run
@@ -193,8 +185,8 @@ def _of_validation(run: Path, others: Sequence[Path], data_folder: Path, n_shift
 
     folders = [run, *(fellow_of(run, each) for each in others)]
     if n_shifts == 1:
-        return mean_answers([read_validation(each) for each in folders])
-    return mean_answers(
+        return answer_together([read_validation(each) for each in folders])
+    return answer_together(
         [predict_validation_subset(shift_run(load_run(each), n_shifts), data_folder) for each in folders]
     )
 
@@ -223,6 +215,26 @@ def _check_alone(recordings: str, in_context: bool, hides: bool, moved: bool) ->
             "--in-context decides by a judge of its own, --smooth and --class-shares by the network's answers. "
             "Leave out one or the others."
         )
+
+
+def _check_fitted(judges: bool, smooth: bool, *, others: bool, weighed: bool) -> None:
+    """Let a fit be changed where something is fitted.
+
+    Args:
+        judges: whether a judge is.
+        smooth: whether the share of the recording is.
+        others: whether further runs are to be fitted on.
+        weighed: whether the judge is to be weighed.
+
+    Raises:
+        WrongUsageError: where nothing is.
+    """
+    from add4rsc.errors import WrongUsageError
+
+    if others and not (judges or smooth):
+        raise WrongUsageError("--fit-on is for what is fitted. Ask for --in-context, --smooth or --recordings TASK.")
+    if weighed and not judges:
+        raise WrongUsageError("--weighed is for a judge. Ask for --in-context or --recordings TASK.")
 
 
 def _read_shares(text: str) -> dict[str, float]:

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from add4rsc.engine.loading import TrainedRun, seed_folders
-from add4rsc.errors import WrongUsageError
+from add4rsc.errors import PredictionsError, WrongUsageError
+from add4rsc.metrics.runs import mean_answers
 from add4rsc.predictions import Predictions
 
 COMMITTEE = "committee"
@@ -56,22 +55,18 @@ def join_runs(run: TrainedRun, fellows: Sequence[TrainedRun]) -> TrainedRun:
     return replace(run, fellows=tuple(fellows))
 
 
-def mean_answers(tables: Sequence[Predictions]) -> Predictions:
-    """The first table's cycles with the mean of the probabilities that all tables give them.
+def answer_together(tables: Sequence[Predictions]) -> Predictions:
+    """The first run's cycles with the mean of the probabilities that all runs give them; of one run as they are.
 
     Raises:
         WrongUsageError: if the tables are of other cycles or classes, such as those of other validation patients.
     """
-    first, *others = tables
-    ids = first.table["cycle_id"].tolist()
-    for each in others:
-        if each.classes != first.classes or sorted(each.table["cycle_id"]) != sorted(ids):
-            raise WrongUsageError(
-                "Runs that answer together held back different patients, so that nothing can be fitted on what they "
-                "say of them. Name runs of one validation_seed, or seed by seed of the same folds."
-            )
-    if not others:
-        return first
-    columns = [f"p_{name}" for name in first.classes]
-    found = [each.table.set_index("cycle_id").loc[ids, columns].to_numpy(dtype=np.float64) for each in tables]
-    return first.answered(np.mean(found, axis=0))
+    if len(tables) == 1:
+        return tables[0]
+    try:
+        return mean_answers(tables, "one run")
+    except PredictionsError as error:
+        raise WrongUsageError(
+            "Runs that answer together held back different patients, so that nothing can be fitted on what they "
+            "say of them. Name runs of one validation_seed, or seed by seed of the same folds."
+        ) from error

@@ -1,6 +1,6 @@
 """Tables of predictions of one run: of its only seed, or of several."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +63,18 @@ def mean_probabilities(run: Run) -> Run:
     Raises:
         PredictionsError: if the seeds are not on the same cycles.
     """
-    first, *others = run.tables
-    tables = [first, *(in_order_of(first, other, run.name, run.name) for other in others)]
-    mean = np.mean([table.probabilities for table in tables], axis=0)
-    return Run(run.name, {ONLY: first.answered(mean)})
+    return Run(run.name, {ONLY: mean_answers(run.tables, run.name)})
+
+
+def mean_answers(tables: Sequence[Predictions], name: str) -> Predictions:
+    """The first table's cycles with the mean of the probabilities that all tables give them.
+
+    Raises:
+        PredictionsError: if the tables, which are called by one name, are not on the same cycles.
+    """
+    first, *others = tables
+    aligned = [first, *(in_order_of(first, other, name, name) for other in others)]
+    return first.answered(np.mean([table.probabilities for table in aligned], axis=0))
 
 
 def in_order_of(reference: Predictions, table: Predictions, name: str, other_name: str) -> Predictions:
