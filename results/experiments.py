@@ -203,7 +203,7 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
         *(
-            _form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, SCREENED)
+            _form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, CLAIMED)
             for name in ("plain", "fixed")
         ),
         Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain"),

@@ -1,11 +1,13 @@
 """Runs of different recipes that answer together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from add4rsc.cli._app import app
+from add4rsc.cli.testing import app
 from add4rsc.engine.committee import COMMITTEE, answer_together, fellow_of, join_runs
 from add4rsc.engine.context import best_smoothing, read_validation, smoothed
 from add4rsc.engine.loading import load_run
@@ -74,6 +76,12 @@ def test_answers_are_told_apart_by_their_cycles(runs):
     fewer = Predictions(table.table.iloc[1:], table.classes)
     with pytest.raises(WrongUsageError, match="held back different patients"):
         answer_together([table, fewer])
+
+
+def test_all_who_answered_in_any_of_the_tables_are_named(runs):
+    table = read_validation(runs[0] / "seed-1")
+    tables = [replace(table, table=table.table.assign(**{COMMITTEE: name})) for name in ("fine/seed-1", "fine/seed-2")]
+    assert set(answer_together(tables).table[COMMITTEE]) == {"fine/seed-1,fine/seed-2"}
 
 
 def test_each_seed_answers_with_the_seed_of_its_name(runs, tmp_path):

@@ -67,3 +67,13 @@ def test_items_of_one_kind_are_told(only):
     values, labels, patients = items([50, 50])
     with pytest.raises(SplitError, match="one class, or nothing is normal"):
         fit_judge(values, np.full_like(labels, only), patients)
+
+
+@pytest.mark.parametrize("patients", [["one"] * 100, ["one"] * 50 + ["other"] * 50, [f"of {i}" for i in range(100)]])
+def test_patients_who_are_too_few_or_too_much_alike_are_told(patients):
+    values, labels, _ = items([50, 50])
+    if len(set(patients)) == 100:  # the one normal item is missing wherever it is to be judged
+        labels = np.ones_like(labels)
+        labels[0] = 0
+    with pytest.raises(SplitError, match="Too few validation patients to fit a judge on"):
+        fit_judge(values, labels, patients)

@@ -58,15 +58,19 @@ def join_runs(run: TrainedRun, fellows: Sequence[TrainedRun]) -> TrainedRun:
 def answer_together(tables: Sequence[Predictions]) -> Predictions:
     """The first run's cycles with the mean of the probabilities that all runs give them; of one run as they are.
 
+    Whoever answered in one of the tables is named in what comes of them.
+
     Raises:
         WrongUsageError: if the tables are of other cycles or classes, such as those of other validation patients.
     """
     if len(tables) == 1:
         return tables[0]
     try:
-        return mean_answers(tables, "one run")
+        found = mean_answers(tables, "one run")
     except PredictionsError as error:
         raise WrongUsageError(
             "Runs that answer together held back different patients, so that nothing can be fitted on what they "
             "say of them. Name runs of one validation_seed, or seed by seed of the same folds."
         ) from error
+    others = dict.fromkeys(filter(None, (each.constant(COMMITTEE) for each in tables)))
+    return replace(found, table=found.table.assign(**{COMMITTEE: ",".join(others)})) if others else found

@@ -46,7 +46,7 @@ class ContextJudge:
 
         Raises:
             WrongUsageError: if the tables are of different classes.
-            SplitError: if the validation cycles are of one class, or none is normal.
+            SplitError: if the validation cycles are of one class, none is normal, or their patients are too few.
             MissingExtraError: if scikit-learn is not installed.
         """
         classes = of_validation[0].classes

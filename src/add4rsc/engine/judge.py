@@ -49,11 +49,11 @@ def fit_judge(
 
     Raises:
         MissingExtraError: if scikit-learn is not installed.
-        SplitError: if all items are of one class, or no item is normal.
+        SplitError: if all items are of one class, no item is normal, or all are of one class without some patients.
     """
     try:
         from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+        from sklearn.model_selection import cross_val_predict
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
     except ImportError as error:
@@ -65,7 +65,7 @@ def fit_judge(
         )
     others = dict.fromkeys(range(1, int(classes[-1]) + 1), 1 / (1 - share))  # the cross-validation counts without gaps
     weights = {0: 1 / share} | others if weighed else None
-    folds = StratifiedGroupKFold(min(N_FOLDS, len(set(patients))), shuffle=True, random_state=0)
+    folds = _divide(labels, patients)
 
     def candidate(strength: float) -> "Pipeline":
         regression = LogisticRegression(C=strength, class_weight=weights, max_iter=2000)
@@ -73,18 +73,36 @@ def fit_judge(
 
     def quality(strength: float) -> float:
         with warnings.catch_warnings():
-            for told in ("The least populated class", "Number of classes in training fold"):
-                warnings.filterwarnings("ignore", told)  # a class of few patients is not in every fold
-            found = np.asarray(
-                cross_val_predict(
-                    candidate(strength), values, labels, groups=patients, cv=folds, method="predict_proba"
-                )
-            )
+            warnings.filterwarnings("ignore", "Number of classes in training fold")
+            found = np.asarray(cross_val_predict(candidate(strength), values, labels, cv=folds, method="predict_proba"))
         if weighed:
             return sprsound_score(labels, classes[found.argmax(axis=1)]).score
         return mean_log_likelihood(np.searchsorted(classes, labels), found)
 
     return candidate(max(STRENGTHS, key=quality)).fit(values, labels)
+
+
+def _divide(labels: Int[ndarray, " item"], patients: Sequence[str]) -> list[tuple[ndarray, ndarray]]:
+    """Indices of the items to fit on and of those to judge, of folds that keep each patient together.
+
+    Raises:
+        SplitError: if there is no fold to fit on, or one without two classes.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_folds = min(N_FOLDS, len(set(patients)), int(np.bincount(labels).max()))
+    folds = []
+    if n_folds > 1:
+        divider = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class")  # one of few patients is not in every fold
+            folds = list(divider.split(labels, labels, patients))
+    if not folds or any(len(np.unique(labels[rest])) == 1 for rest, _ in folds):
+        raise SplitError(
+            f"Too few validation patients to fit a judge on: {len(set(patients))}. Train with a larger "
+            "validation_share or another validation_seed, or add other folds with --fit-on."
+        )
+    return folds
 
 
 def judged_probabilities(
