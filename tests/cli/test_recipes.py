@@ -93,3 +93,13 @@ def test_seeds():
             read_seeds(wrong)
     with pytest.raises(WrongUsageError, match="twice"):
         read_seeds("1,2,1")
+
+
+def test_changes_that_fit_together_alone_need_no_order():
+    changes = ["device_fine_tuning.epochs=5", "device_fine_tuning.learning_rate=1e-4"]
+    for told in (changes, changes[::-1]):
+        found = find_recipe(NAME, None, told).device_fine_tuning
+        assert found is not None
+        assert (found.epochs, found.learning_rate) == (5, 1e-4)
+    with pytest.raises(RecipeError, match="learning_rate"):
+        find_recipe(NAME, None, changes[:1])

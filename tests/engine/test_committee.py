@@ -102,6 +102,13 @@ def test_runs_of_other_splits_and_recordings_are_refused(runs, made_corpus, tmp_
     assert "Leave out --hide, --with" in str(outcome.exception)
 
 
+def test_nobody_answers_twice(runs):
+    one, other = (load_run(each / "seed-1") for each in runs)
+    for fellows in ([one], [other, other]):
+        with pytest.raises(WrongUsageError, match="would answer twice"):
+            join_runs(one, fellows)
+
+
 def test_a_run_alone_has_no_committee(runs):
     table = pd.read_csv(runs[0] / "seed-1" / "predictions.csv")
     assert COMMITTEE not in table

@@ -27,18 +27,19 @@ def find_recipe(name: str, config: Path | None, changes: list[str]) -> Recipe:
 
 
 def change_by_options(recipe: Recipe, changes: list[str]) -> Recipe:
-    """A recipe with the keys of `--set` changed.
+    """A recipe with the keys of `--set` changed, all at once: one alone may not fit yet.
 
     Raises:
         RecipeError: for a key or value that does not fit.
         WrongUsageError: for a change that is not KEY=VALUE.
     """
+    values: dict[str, Any] = {}
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals or not key:
             raise WrongUsageError(f"--set {change}: expected KEY=VALUE, such as --set epochs=3.")
-        recipe = _change(recipe, {key: _read_value(value)})
-    return recipe
+        values[key] = _read_value(value)
+    return _change(recipe, values)
 
 
 def _change(recipe: Recipe, changes: dict[str, Any]) -> Recipe:

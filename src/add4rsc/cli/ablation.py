@@ -18,7 +18,9 @@ MEASURES = ("specificity", "sensitivity", "score")
 def ablate(
     backbone: Annotated[str, typer.Argument(help="As in the recipe add4rsc/BACKBONE: ast, resnet50, mn04 ...")],
     data_folder: Annotated[Path, typer.Option(help="The corpus, in its publisher's layout.")],
-    run_folder: Annotated[Path | None, typer.Option(help="Where to write; default runs/ablation/BACKBONE.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run-folder", "-o", help="Where to write; default runs/ablation/BACKBONE.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="One run a seed, such as 1,2,3.")] = "1",
     preset: Annotated[str | None, typer.Option(help="Form of the ADD layer; default: the recipe's.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key.")] = None,

@@ -23,7 +23,9 @@ def benchmark(
         list[str] | None,
         typer.Argument(metavar="[METHOD]...", help="Methods, or recipes; default: the small recipe of every method."),
     ] = None,
-    run_folder: Annotated[Path | None, typer.Option(help="Where to write; default runs/benchmark/CORPUS.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run-folder", "-o", help="Where to write; default runs/benchmark/CORPUS.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="One run a seed, such as 1,2,3.")] = "1,2,3",
     split: Annotated[str | None, typer.Option(help="Default: the corpus' first.")] = None,
     task: Annotated[str | None, typer.Option(help="Default: the corpus' first.")] = None,

@@ -16,7 +16,9 @@ def train(
     more_data: Annotated[
         list[Path] | None, typer.Option(help="A further corpus whose training cycles join; may be repeated.")
     ] = None,
-    run_folder: Annotated[Path | None, typer.Option(help="Where to write; default runs/RECIPE.")] = None,
+    run_folder: Annotated[
+        Path | None, typer.Option("--run-folder", "-o", help="Where to write; default runs/RECIPE.")
+    ] = None,
     seeds: Annotated[str, typer.Option(help="One run a seed, such as 1,2,3.")] = "1",
     config: Annotated[Path | None, typer.Option(help="A recipe.json or .yaml whose keys replace the recipe's.")] = None,
     changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one key.")] = None,

@@ -40,10 +40,14 @@ def join_runs(run: TrainedRun, fellows: Sequence[TrainedRun]) -> TrainedRun:
     """The run with answers that are the mean of its own probabilities and of those of its fellows.
 
     Raises:
-        WrongUsageError: if one tells other classes apart, or has learnt by another task or split, so that it may know
-            the other's test.
+        WrongUsageError: if one is named twice, tells other classes apart, or has learnt by another task or split, so
+            that it may know the other's test.
     """
+    named = [run.folder.resolve()]
     for each in fellows:
+        if each.folder.resolve() in named:
+            raise WrongUsageError(f"{each.folder} would answer twice. Name it once.")
+        named.append(each.folder.resolve())
         for what in ("dataset", "task", "split"):
             if getattr(each.recipe, what) != getattr(run.recipe, what):
                 raise WrongUsageError(
