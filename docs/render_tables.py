@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import _experiments
-from _experiments import cell_of, difference_of, heard, percent, rows_of, with_interval
+import _four_classes
+import _noise
+import _tasks
+from _cells import cell_of, difference_of, heard, percent, rows_of, with_interval
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -237,7 +239,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "small-transformer": small_transformer,
     "boundaries": boundaries,
     "segmenter-scores": segmenter_scores,
-    **_experiments.TABLES,
+    **_noise.TABLES,
+    **_tasks.TABLES,
+    **_four_classes.TABLES,
 }
 
 

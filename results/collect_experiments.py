@@ -46,6 +46,9 @@ TAUGHT, UNTAUGHT = "sprsound-taught/folds", "sprsound-taught/alone"
 LOUDER, PLAIN_LOUDER, FIXED_LOUDER = "sprsound-folds/louder", "sprsound-louder/plain", "sprsound-louder/fixed"
 TAUGHT_IN_FOLDS, TAUGHT_ADD = "sprsound-taught/in-folds", "sprsound-taught/fixed"
 TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
+PLAIN_AGAIN, FIXED_AGAIN, ATTENTION_AGAIN, UNTAUGHT_AGAIN = (
+    f"sprsound-again/{name}" for name in ("plain", "fixed", "attention", "alone")
+)
 FINER, FINEST = "sprsound-folds/finer", "sprsound-folds/finest"
 TAUGHT_FINER = "sprsound-taught/finer-in-folds"
 NAMES = {
@@ -59,6 +62,10 @@ NAMES = {
     "sprsound-folds/plain": "fine_tuning-mn04-folds",
     PLAIN_LOUDER: "fine_tuning-mn04-noisy-louder",
     FIXED_LOUDER: "add4rsc-mn04-noisy-louder",
+    PLAIN_AGAIN: "fine_tuning-mn04-noisy-again",
+    FIXED_AGAIN: "add4rsc-mn04-noisy-again",
+    ATTENTION_AGAIN: "add4rsc-mn04-attention-noisy-again",
+    UNTAUGHT_AGAIN: "fine_tuning-mn04-untaught-again",
     LOUDER: "fine_tuning-mn04-folds-louder",
     FINER: "fine_tuning-mn04-folds-finer",
     FINEST: "fine_tuning-mn04-folds-finest",
@@ -115,8 +122,17 @@ MEASURED_ON_ICBHI = {
 """What is heard among noise there."""
 WHOLE = (PLAIN, "sprsound-folds/plain", LOUDER, FINER, FINEST, TAUGHT, TAUGHT_IN_FOLDS, TAUGHT_LOUDER, TAUGHT_FINER)
 """What is tested on the events of all tests."""
-WITH_A_LAYER = ((TAUGHT_ADD, TAUGHT, "no-layer"), (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"))
-"""What is also compared with the same training without the layer."""
+COMPARED = (
+    (TAUGHT, UNTAUGHT, "untaught"),
+    (TAUGHT_LOUDER, UNTAUGHT_AGAIN, "untaught"),
+    (TAUGHT_ADD, TAUGHT, "no-layer"),
+    (FIXED_AGAIN, PLAIN_AGAIN, "no-layer"),
+    (ATTENTION_AGAIN, PLAIN_AGAIN, "no-layer"),
+    (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"),
+    (PLAIN_LOUDER, PLAIN_AGAIN, "as-recorded"),
+    (FIXED_LOUDER, FIXED_AGAIN, "as-recorded"),
+)
+"""Under noise: an experiment, the one that it is compared with, and what that one is."""
 FOUR_CLASSES: dict[Corpus, Path] = {
     "sprsound": RESULTS / "sprsound2022" / "cycle-4" / "inter",
     "icbhi": RESULTS / "icbhi2017-subset" / "cycle-4" / "official",
@@ -357,9 +373,9 @@ def collect_robustness(measured: Path) -> None:
             folder = measured / f"{experiment}{rule}"
             place = place_of(EVENT_TASKS[0], "inter", name + rule) / "robustness"
             copy_measured(folder, place)
-            if place.exists() and folder != measured / PLAIN:
+            if folder.exists() and (measured / PLAIN).exists() and folder != measured / PLAIN:
                 write_text(place / "against-plain.csv", compare_heard(measured / PLAIN, folder).to_csv(index=False))
-    for other, base, told in ((TAUGHT, UNTAUGHT, "untaught"), *WITH_A_LAYER):
+    for other, base, told in COMPARED:
         if (measured / other).exists() and (measured / base).exists():
             place = place_of(EVENT_TASKS[0], "inter", NAMES[other]) / "robustness"
             found = compare_heard(measured / base, measured / other)

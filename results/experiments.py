@@ -163,7 +163,10 @@ CLAIMED, SCREENED = (1, 2, 3, 4, 5), (1, 2)
 
 
 def list_experiments() -> list[Experiment]:
-    """All of them, in the order in which they are worth their time."""
+    """All of them, in the order in which they are worth their time.
+
+    `sprsound-again` trains what is listed elsewhere once more: only trainings of one kind of processor are compared.
+    """
     others = [name for name in FORMS if name not in ("plain", "fixed")]
     return [
         Experiment("sprsound-folds", "plain", MN04, FOLDS, CLAIMED, in_folds=True),
@@ -202,10 +205,9 @@ def list_experiments() -> list[Experiment]:
         _form("sprsound-noisy", "plain", SPRSOUND | NOISY, CLAIMED),
         _form("sprsound-noisy", "fixed", SPRSOUND | NOISY, CLAIMED),
         *(_form("sprsound-noisy", name, SPRSOUND | NOISY, SCREENED) for name in others),
-        *(
-            _form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, CLAIMED)
-            for name in ("plain", "fixed")
-        ),
+        *(_form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, CLAIMED) for name in ("plain", "fixed")),
+        *(_form("sprsound-again", name, SPRSOUND | NOISY, CLAIMED) for name in ("plain", "fixed", "attention")),
+        Experiment("sprsound-again", "alone", MN04, FOLDS | NOISY, CLAIMED),
         Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain"),
         Experiment("sprsound-taught", "alone", MN04, FOLDS | NOISY, CLAIMED),
         Experiment(
