@@ -123,20 +123,26 @@ MAIN_AGAIN, ADD_AGAIN, ATTENTION_AGAIN = (
     "add4rsc-mn04-attention-noisy-again",
 )
 MAIN_LOUDER, ADD_LOUDER = f"{MAIN}-louder", "add4rsc-mn04-noisy-louder"
+MAIN_LONGER, ADD_LONGER = f"{MAIN}-longer", "add4rsc-mn04-noisy-longer"
 AGAIN = {
     MAIN_AGAIN: "no layer",
     ADD_AGAIN: "ADD, `fixed`",
     ATTENTION_AGAIN: "its attention alone",
     MAIN_LOUDER: "no layer, every recording 20 dB louder",
     ADD_LOUDER: "ADD, `fixed`, every recording 20 dB louder",
+    MAIN_LONGER: "no layer, 12 epochs in place of 4",
+    ADD_LONGER: "ADD, `fixed`, 12 epochs in place of 4",
 }
 """Folder of a result -> what stands in front of the network, and whether recordings have a gain."""
 AGAIN_MINUS = {
     "ADD, `fixed`, minus no layer": (ADD_AGAIN, MAIN_AGAIN, "no-layer"),
     "its attention alone, minus no layer": (ATTENTION_AGAIN, MAIN_AGAIN, "no-layer"),
     "ADD, `fixed`, minus no layer, both 20 dB louder": (ADD_LOUDER, MAIN_LOUDER, "no-layer"),
+    "ADD, `fixed`, minus no layer, both 12 epochs": (ADD_LONGER, MAIN_LONGER, "no-layer"),
     "no layer, 20 dB louder minus as recorded": (MAIN_LOUDER, MAIN_AGAIN, "as-recorded"),
     "ADD, `fixed`, 20 dB louder minus as recorded": (ADD_LOUDER, ADD_AGAIN, "as-recorded"),
+    "no layer, 12 epochs minus 4": (MAIN_LONGER, MAIN_AGAIN, "shorter"),
+    "ADD, `fixed`, 12 epochs minus 4": (ADD_LONGER, ADD_AGAIN, "shorter"),
 }
 """As `TAUGHT_MINUS`."""
 

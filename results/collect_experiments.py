@@ -49,6 +49,7 @@ TAUGHT_LOUDER = "sprsound-taught/louder-in-folds"
 PLAIN_AGAIN, FIXED_AGAIN, ATTENTION_AGAIN, UNTAUGHT_AGAIN = (
     f"sprsound-again/{name}" for name in ("plain", "fixed", "attention", "alone")
 )
+PLAIN_LONGER, FIXED_LONGER = "sprsound-longer/plain", "sprsound-longer/fixed"
 FINER, FINEST = "sprsound-folds/finer", "sprsound-folds/finest"
 TAUGHT_FINER = "sprsound-taught/finer-in-folds"
 NAMES = {
@@ -66,6 +67,8 @@ NAMES = {
     FIXED_AGAIN: "add4rsc-mn04-noisy-again",
     ATTENTION_AGAIN: "add4rsc-mn04-attention-noisy-again",
     UNTAUGHT_AGAIN: "fine_tuning-mn04-untaught-again",
+    PLAIN_LONGER: "fine_tuning-mn04-noisy-longer",
+    FIXED_LONGER: "add4rsc-mn04-noisy-longer",
     LOUDER: "fine_tuning-mn04-folds-louder",
     FINER: "fine_tuning-mn04-folds-finer",
     FINEST: "fine_tuning-mn04-folds-finest",
@@ -129,6 +132,9 @@ COMPARED = (
     (FIXED_AGAIN, PLAIN_AGAIN, "no-layer"),
     (ATTENTION_AGAIN, PLAIN_AGAIN, "no-layer"),
     (FIXED_LOUDER, PLAIN_LOUDER, "no-layer"),
+    (FIXED_LONGER, PLAIN_LONGER, "no-layer"),
+    (PLAIN_LONGER, PLAIN_AGAIN, "shorter"),
+    (FIXED_LONGER, FIXED_AGAIN, "shorter"),
     (PLAIN_LOUDER, PLAIN_AGAIN, "as-recorded"),
     (FIXED_LOUDER, FIXED_AGAIN, "as-recorded"),
 )

@@ -208,6 +208,7 @@ def list_experiments() -> list[Experiment]:
         *(_form("sprsound-louder", name, SPRSOUND | NOISY | LOUDER_BELOW_4000, CLAIMED) for name in ("plain", "fixed")),
         *(_form("sprsound-again", name, SPRSOUND | NOISY, CLAIMED) for name in ("plain", "fixed", "attention")),
         Experiment("sprsound-again", "alone", MN04, FOLDS | NOISY, CLAIMED),
+        *(_form("sprsound-longer", name, SPRSOUND | NOISY | {"epochs": 12}, SCREENED) for name in ("plain", "fixed")),
         Experiment("sprsound-taught", "folds", MN04, FOLDS | NOISY, CLAIMED, teacher="sprsound-folds/plain"),
         Experiment("sprsound-taught", "alone", MN04, FOLDS | NOISY, CLAIMED),
         Experiment(
