@@ -10,6 +10,9 @@ from rich.table import Table
 
 from add4rsc.terms import RESEARCH_USE_ONLY
 
+N_NAMED_COLUMNS = 4
+"""Classes whose names a confusion matrix of 80 columns has room for."""
+
 
 def print_json(value: Any) -> None:
     """One JSON object on standard output."""
@@ -102,12 +105,16 @@ def _print_seeds(result: dict[str, Any], title: str) -> None:
 
 
 def _print_confusion(result: dict[str, Any]) -> None:
+    """Counts and shares of every class; more classes than a terminal has room for are numbered."""
+    classes = result["classes"]
+    numbers = [str(number) for number in range(1, len(classes) + 1)] if len(classes) > N_NAMED_COLUMNS else None
+    labels = [f"{number} {name}" for number, name in zip(numbers, classes, strict=True)] if numbers else classes
     rows = []
-    for name, counts in zip(result["classes"], result["confusion_matrix"], strict=True):
+    for label, name, counts in zip(labels, classes, result["confusion_matrix"], strict=True):
         score = result["per_class"][name]
         shares = [_number(score[part]) for part in ("recall", "precision", "f1")]
-        rows.append([name, *map(str, counts), *shares])
-    columns = ["", *result["classes"], "recall", "precision", "F1"]
+        rows.append([label, *map(str, counts), *shares])
+    columns = ["", *(numbers or classes), "recall", "precision", "F1"]
     print_table("labels in rows, decisions in columns", columns, rows)
 
 
