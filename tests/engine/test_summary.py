@@ -7,7 +7,9 @@ from add4rsc.engine.summary import SAME_FOR_ALL, SCORES, summarise_seeds
 
 def result(value: float | None) -> dict:
     facts = dict.fromkeys(SAME_FOR_ALL, "same") | {"n_cycles": 5, "is_official": False}
-    return {**dict.fromkeys(SCORES, value), **facts, "confusion_matrix": []}
+    official = {"score": value, "interval": [0.0, 1.0]}
+    nested = {"sprsound": official, "sprsound_look_alikes": {"A4": value, "M": official}}
+    return {**dict.fromkeys(SCORES, value), **facts, **nested, "confusion_matrix": []}
 
 
 def test_mean_and_deviation_of_every_score():
@@ -19,6 +21,8 @@ def test_mean_and_deviation_of_every_score():
         assert summary[name]["sd"] == pytest.approx(statistics.stdev([0.4, 0.7, 0.5]))
     assert (summary["n_cycles"], summary["is_official"]) == (5, False)
     assert "confusion_matrix" not in summary
+    assert summary["sprsound"] == {"score": summary["score"]}
+    assert summary["sprsound_look_alikes"] == {"A4": summary["score"], "M": {"score": summary["score"]}}
 
 
 def test_what_is_not_defined_is_none():

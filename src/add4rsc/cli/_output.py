@@ -12,6 +12,8 @@ from add4rsc.terms import RESEARCH_USE_ONLY
 
 N_NAMED_COLUMNS = 4
 """Classes whose names a confusion matrix of 80 columns has room for."""
+OFFICIAL_PARTS = {"AS": "average", "HS": "harmonic", "SE": "sensitivity", "SP": "specificity"}
+"""What SPRSound's official Score is made of -> the same in an evaluation."""
 
 
 def print_json(value: Any) -> None:
@@ -66,8 +68,7 @@ def _print_other_measures(result: dict[str, Any]) -> None:
     if result["split"].startswith("sprsound"):
         official = result["sprsound"]
         low, high = map(_number, official["interval"])
-        parts = {"AS": "average", "HS": "harmonic", "SE": "sensitivity", "SP": "specificity"}
-        others = "  ".join(f"{name} {_number(official[key])}" for name, key in parts.items())
+        others = "  ".join(f"{name} {_number(official[key])}" for name, key in OFFICIAL_PARTS.items())
         told = f"Score {_number(official['score'])} ({low} to {high})  {others}"
         generous = _number(result["sprsound_look_alikes"]["M"]["score"])
         typer.echo(f"SPRSound (S): {told}; not comparable with it, but printed by some as Score: M {generous}")
@@ -98,7 +99,11 @@ def _mean(value: Any) -> float | None:
 
 def _print_seeds(result: dict[str, Any], title: str) -> None:
     names = ["specificity", "sensitivity", "score", "sensitivity_binary", "score_binary"]
-    rows = [[name.replace("_", " "), _number(result[name]["mean"]), _number(result[name]["sd"])] for name in names]
+    measured = {name.replace("_", " "): result[name] for name in names}
+    if result["split"].startswith("sprsound"):
+        official = result["sprsound"]
+        measured |= {f"SPRSound {name}": official[key] for name, key in (OFFICIAL_PARTS | {"Score": "score"}).items()}
+    rows = [[name, _number(each["mean"]), _number(each["sd"])] for name, each in measured.items()]
     print_table(_labelled(f"{title}, {len(result['seeds'])} seeds", result), ["", "mean", "sd"], rows)
     _print_selections(result.get("selections", {}))
     _print_footnotes(result)

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 SCORES = ("specificity", "sensitivity", "score", "sensitivity_binary", "score_binary")
+NESTED = ("sprsound", "sprsound_look_alikes")
+"""SPRSound's official score, and what is printed in its place, with their parts."""
 SAME_FOR_ALL = ("n_cycles", "n_patients", "classes", "split", "selection", "selection_description", "is_official")
 
 
@@ -17,6 +19,7 @@ def summarise_seeds(results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
     """
     summary: dict[str, Any] = {"seeds": list(results), **_over_seeds(list(results.values()))}
     first = next(iter(results.values()))
+    summary |= {key: _spread([result[key] for result in results.values()]) for key in NESTED}
     summary |= {key: first[key] for key in SAME_FOR_ALL}
     rules = [result.get("selections", {}) for result in results.values()]
     shared = [name for name in rules[0] if all(name in each for each in rules)]
@@ -28,12 +31,15 @@ def summarise_seeds(results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
 
 
 def _over_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    scores = {}
-    for name in SCORES:
-        values = [result[name] for result in results]
-        mean, sd = None, None
-        if None not in values:
-            mean = float(np.mean(values))
-            sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        scores[name] = {"mean": mean, "sd": sd, "values": values}
-    return scores
+    return {name: _spread([result[name] for result in results]) for name in SCORES}
+
+
+def _spread(values: Sequence[Any]) -> dict[str, Any]:
+    """Mean and deviation of a score, or of every part of one; a part's interval is of one seed, and left out."""
+    if isinstance(values[0], Mapping):
+        return {key: _spread([value[key] for value in values]) for key in values[0] if key != "interval"}
+    mean, sd = None, None
+    if None not in values:
+        mean = float(np.mean(values))
+        sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": mean, "sd": sd, "values": values}

@@ -1,5 +1,9 @@
 """A run beside the published results that are comparable with it, and beside no others."""
 
+from functools import reduce
+from operator import getitem
+from typing import Any
+
 from add4rsc.metrics.published import PublishedResult, comparable_results
 from add4rsc.metrics.runs import describe_selection
 from add4rsc.report.evidence import Evidence
@@ -60,23 +64,36 @@ def _selection(name: str) -> str:
     return other.get(name, describe_selection(name))
 
 
-def own_scores(evidence: Evidence, metric: str) -> tuple[Cell, Cell, Cell]:
-    """Specificity, sensitivity and score of a run under a metric of `METRICS`.
+PARTS = {
+    "S": ("sprsound", "score"),
+    "AS": ("sprsound", "average"),
+    "HS": ("sprsound", "harmonic"),
+    "A4": ("sprsound_look_alikes", "A4"),
+    "M": ("sprsound_look_alikes", "M", "score"),
+}
+"""Where in an evaluation the score of each of SPRSound's metrics is."""
 
-    Of several seeds: the mean for ICBHI's metrics, the seed that is shown for the others.
-    """
-    result, official = evidence.result, evidence.result["sprsound"]
-    look_alikes = result["sprsound_look_alikes"]
+
+def own_scores(evidence: Evidence, metric: str) -> tuple[Cell, Cell, Cell]:
+    """Specificity, sensitivity and score of a run under a metric of `METRICS`; means of several seeds."""
     if metric == "icbhi-4":
         return evidence.score("specificity"), evidence.score("sensitivity"), evidence.score("score")
     if metric == "icbhi-2":
         return evidence.score("specificity"), evidence.score("sensitivity_binary"), evidence.score("score_binary")
-    if metric == "M":
-        return look_alikes["M"]["specificity"], look_alikes["M"]["sensitivity"], look_alikes["M"]["score"]
-    value = look_alikes["A4"] if metric == "A4" else official[{"S": "score", "AS": "average", "HS": "harmonic"}[metric]]
-    return official["specificity"], official["sensitivity"], value
+    whose = PARTS["M"][:2] if metric == "M" else PARTS["S"][:1]
+    specificity, sensitivity = (_part(evidence, (*whose, name)) for name in ("specificity", "sensitivity"))
+    return _mean(specificity), _mean(sensitivity), _mean(_part(evidence, PARTS[metric]))
+
+
+def _part(evidence: Evidence, path: tuple[str, ...]) -> Any:
+    """A part of the evaluation: a value of the one seed, or mean and sd over several."""
+    return reduce(getitem, path, evidence.over_seeds or evidence.result)
+
+
+def _mean(part: Any) -> Cell:
+    return part["mean"] if isinstance(part, dict) else part
 
 
 def _own_sd(evidence: Evidence, metric: str) -> Cell:
-    name = {"icbhi-4": "score", "icbhi-2": "score_binary"}.get(metric, "")
-    return evidence.over_seeds[name]["sd"] if evidence.over_seeds and name else None
+    path = PARTS.get(metric) or ({"icbhi-4": "score", "icbhi-2": "score_binary"}[metric],)
+    return _part(evidence, path)["sd"] if evidence.over_seeds else None

@@ -72,7 +72,8 @@ def further_table(evidence: Evidence) -> Table:
     is_sprsound = evidence.corpus is not None and evidence.corpus.name.startswith("sprsound")
     kept = [row for row in rows if is_sprsound or not str(row[0]).startswith(("SPRSound", "look-alike"))]
     columns = (Column("measure", "Measure"), Column("value", "Value", "number"))
-    return Table("further", "Further measures", columns, tuple(kept))
+    title = f"Further measures, seed {evidence.shown}" if evidence.over_seeds else "Further measures"
+    return Table("further", title, columns, tuple(kept))
 
 
 def selections_table(evidence: Evidence) -> Table | None:
