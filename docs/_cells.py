@@ -56,6 +56,7 @@ def with_interval(value: float, interval: Sequence[float]) -> str:
 
 
 def spread(values: list[float]) -> str:
+    """The mean of shares in per cent, and the deviation of several."""
     return percent(mean(values)) + (f" ± {percent(stdev(values))}" if len(values) > 1 else "")
 
 
@@ -66,6 +67,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def seeds_of(place: Path) -> list[Path]:
+    """Folders of the seeds of a result, in their order."""
     return sorted(place.glob("seed-*"), key=lambda folder: int(folder.name.removeprefix("seed-")))
 
 
@@ -77,6 +79,11 @@ def heard(folder: Path, level: float | None, measure: str = "sprsound_average") 
         if (row["corruption"] == "clean") == (level is None) and (level is None or float(row["level"]) == level)
     ]
     return mean(rows)
+
+
+def heard_at_all(folders: list[Path], measure: str = "sprsound_average") -> list[str]:
+    """A score of seeds, or of an ensemble, on clean cycles and at two levels of noise."""
+    return [spread([heard(folder, level, measure) for folder in folders]) for level in LEVELS]
 
 
 def cell_of(rows: list[dict[str, str]], level: float | None) -> dict[str, str]:
@@ -94,6 +101,12 @@ def difference_of(row: Mapping[str, Any], interval: Mapping[str, Any]) -> str:
     """A difference in points with the ends of its interval."""
     difference, low, high = (100 * float(value) for value in (row["difference"], interval["low"], interval["high"]))
     return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def differences_at_all(path: Path) -> list[str]:
+    """Differences of a file, with their intervals, on clean cycles and at two levels of noise."""
+    rows = rows_of(path)
+    return [difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS)]
 
 
 def summaries_of(place: Path) -> list[dict[str, Any]]:

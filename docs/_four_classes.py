@@ -8,15 +8,12 @@ from _cells import (
     AGAINST_PLAIN,
     FORMS,
     ICBHI,
-    LEVELS,
     MATCHED,
     SMOOTHED,
     SPRSOUND,
     against_plain,
-    cell_of,
-    difference_of,
-    heard,
-    rows_of,
+    differences_at_all,
+    heard_at_all,
     seeds_of,
     spread,
     summaries_of,
@@ -79,11 +76,10 @@ def icbhi_noise() -> str:
         for name, title in FORMS.items():
             place = ICBHI / f"{name}{told}" / "robustness"
             if measured := seeds_of(place):
-                scores = [spread([heard(folder, level, "score") for folder in measured]) for level in LEVELS]
-                lines.append(f"| {title} | {way} | {len(measured)} | {' | '.join(scores)} |")
+                cells = heard_at_all(measured, "score")
+                lines.append(f"| {title} | {way} | {len(measured)} | {' | '.join(cells)} |")
             if (place / "against-plain.csv").exists():
-                rows = rows_of(place / "against-plain.csv")
-                cells = [difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS)]
+                cells = differences_at_all(place / "against-plain.csv")
                 lines.append(f"| {title}: minus no layer | {way} | {len(measured)} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -8,7 +8,6 @@ from _cells import (
     EVENTS,
     FOLDS,
     FORMS,
-    LEVELS,
     MAIN,
     RESULTS,
     SPRSOUND,
@@ -17,13 +16,12 @@ from _cells import (
     TAUGHT_FINER,
     TAUGHT_IN_FOLDS,
     TAUGHT_LOUDER,
-    cell_of,
     difference_of,
-    heard,
+    differences_at_all,
+    heard_at_all,
     percent,
     rows_of,
     seeds_of,
-    spread,
 )
 
 RULES = ("-wiener", "-spectral-subtraction")
@@ -43,20 +41,15 @@ def denoising() -> str:
         if not seeds or (name != trained and not measured):
             continue
         runs = [json.loads((folder / "run.json").read_text()) for folder in seeds]
-        cells = _heard_at_all(measured) if measured else ["-"] * 3
+        cells = heard_at_all(measured) if measured else ["-"] * 3
         cost = costs.get(_form_of(trained))
         times = [f"x {cost[f'{what}_ratio']:.2f}" if cost else "-" for what in ("step", "cycle")]
         of = f"{len(seeds)}" + (f" ({len(measured)} under noise)" if len(measured) != len(seeds) else "")
         lines.append(f"| {title} | {of} | {runs[0]['n_parameters']:,} | {' | '.join(times + cells)} |")
         ensemble = EVENTS / name / "robustness" / "ensemble"
         if ensemble.exists():
-            lines.append(f"| {title}: ensemble | {len(measured)} | | | | {' | '.join(_heard_at_all([ensemble]))} |")
+            lines.append(f"| {title}: ensemble | {len(measured)} | | | | {' | '.join(heard_at_all([ensemble]))} |")
     return "\n".join(lines)
-
-
-def _heard_at_all(folders: list[Path]) -> list[str]:
-    """AS on clean cycles and at two levels of noise."""
-    return [spread([heard(folder, level) for folder in folders]) for level in LEVELS]
 
 
 def _form_of(name: str) -> str:
@@ -78,8 +71,7 @@ def _pair(title: str, other: str, base: str, file: str, *, with_draws: bool) -> 
     places = [EVENTS / each / "robustness" for each in (other, base)]
     if not (places[0] / file).exists():
         return []
-    rows = rows_of(places[0] / file)
-    cells = [difference_of(row, row) for row in (cell_of(rows, level) for level in LEVELS)]
+    cells = differences_at_all(places[0] / file)
     counts = [min(len(seeds_of(place)) for place in places)] + [min(map(_draws, places))] * with_draws
     return [f"| {' | '.join((title, *map(str, counts), *cells))} |"]
 
@@ -161,9 +153,9 @@ def _among_noise(titles: Mapping[str, str], differences: Mapping[str, tuple[str,
         if not measured:
             continue
         told = f"{len(measured)} | {_draws(place)}"
-        lines.append(f"| {title} | {told} | {' | '.join(_heard_at_all(measured))} |")
+        lines.append(f"| {title} | {told} | {' | '.join(heard_at_all(measured))} |")
         if (place / "ensemble").exists():
-            cells = _heard_at_all([place / "ensemble"])
+            cells = heard_at_all([place / "ensemble"])
             lines.append(f"| {_short(title, titles.values())}: ensemble | {told} | {' | '.join(cells)} |")
     for title, (name, base, told) in differences.items():
         lines += _pair(title, name, base, f"against-{told}.csv", with_draws=True)
@@ -236,8 +228,7 @@ def boxes() -> str:
     for name, title in BOXES.items():
         place = SPRSOUND / "cycle-4" / "inter" / name / "robustness"
         for told, folders in ((title, seeds_of(place)), (f"{title}: ensemble", [place / "ensemble"])):
-            scores = [spread([heard(folder, level, "score") for folder in folders]) for level in LEVELS]
-            lines.append(f"| {told} | {len(seeds_of(place))} | {' | '.join(scores)} |")
+            lines.append(f"| {told} | {len(seeds_of(place))} | {' | '.join(heard_at_all(folders, 'score'))} |")
     return "\n".join(lines)
 
 

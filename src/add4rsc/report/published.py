@@ -64,14 +64,16 @@ def _selection(name: str) -> str:
     return other.get(name, describe_selection(name))
 
 
-PARTS = {
+PARTS: dict[str, tuple[str, ...]] = {
+    "icbhi-4": ("score",),
+    "icbhi-2": ("score_binary",),
     "S": ("sprsound", "score"),
     "AS": ("sprsound", "average"),
     "HS": ("sprsound", "harmonic"),
     "A4": ("sprsound_look_alikes", "A4"),
     "M": ("sprsound_look_alikes", "M", "score"),
 }
-"""Where in an evaluation the score of each of SPRSound's metrics is."""
+"""Metric -> where in an evaluation its score is."""
 
 
 def own_scores(evidence: Evidence, metric: str) -> tuple[Cell, Cell, Cell]:
@@ -95,5 +97,4 @@ def _mean(part: Any) -> Cell:
 
 
 def _own_sd(evidence: Evidence, metric: str) -> Cell:
-    path = PARTS.get(metric) or ({"icbhi-4": "score", "icbhi-2": "score_binary"}[metric],)
-    return _part(evidence, path)["sd"] if evidence.over_seeds else None
+    return _part(evidence, PARTS[metric])["sd"] if evidence.over_seeds else None
