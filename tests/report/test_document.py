@@ -19,6 +19,7 @@ import soundfile
 
 from add4rsc import metrics
 from add4rsc.datasets.opening import open_dataset
+from add4rsc.engine.summary import summarise_seeds
 from add4rsc.errors import DatasetNotFoundError, MissingExtraError, RunFolderError, WrongUsageError
 from add4rsc.metrics.compare import compare_runs
 from add4rsc.metrics.evaluation import evaluate
@@ -27,7 +28,7 @@ from add4rsc.predictions import read_predictions
 from add4rsc.report.document import Report, make_report
 from add4rsc.report.errors_gallery import most_confident_errors
 from add4rsc.report.formats import as_csv, as_html, as_json, as_latex_text, as_markdown_text, choose_targets
-from add4rsc.report.published import published_tables
+from add4rsc.report.published import own_scores, published_tables
 from add4rsc.terms import RESEARCH_USE_ONLY
 
 FORMS = {"html": as_html, "json": as_json, "csv": as_csv, "md": as_markdown_text, "tex": as_latex_text}
@@ -182,6 +183,17 @@ def test_a_complete_test_stands_beside_comparable_published_scores_alone(fair):
     assert sorted(on_test) == sorted(row["system"] for row in rows if row["selection"] == "test")
     own = {row[0]: row[4] for row in exact.rows}
     assert own["Patch-Mix CL"] == pytest.approx(0.6237)
+
+
+def test_of_several_seeds_their_means_stand_beside_published_scores(fair):
+    first = fair.runs[0].evidence
+    other = first.result | {"sprsound": dict.fromkeys(first.result["sprsound"], 0.5)}
+    several = replace(first, over_seeds=summarise_seeds({1: first.result, 2: other}))
+    for metric, part in (("S", "score"), ("AS", "average"), ("HS", "harmonic")):
+        expected = [(first.result["sprsound"][name] + 0.5) / 2 for name in ("specificity", "sensitivity", part)]
+        assert own_scores(several, metric) == pytest.approx(expected)
+        assert own_scores(first, metric)[2] == first.result["sprsound"][part]
+    assert own_scores(several, "M")[2] == pytest.approx(first.result["sprsound_look_alikes"]["M"]["score"])
 
 
 @pytest.mark.parametrize("form", FORMS)
